@@ -1,0 +1,137 @@
+//! What a login yields, in one shape for every provider.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+use vestibule_oauth_core::{ScopeSet, Secret, UnixTime};
+
+use crate::provider::ProviderId;
+
+/// A person, as a provider vouches for them.
+///
+/// The account is the pair ([`provider`](Self::provider) or [`issuer`](Self::issuer), [`uid`](Self::uid)). Never an
+/// e-mail address and never a nickname: both change hands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Auth {
+    /// The person's permanent name at the provider; a DID for the AT Protocol.
+    pub uid: String,
+    /// Which configured provider.
+    pub provider: ProviderId,
+    /// Which strategy: `atproto`, `oidc`.
+    pub strategy: &'static str,
+    /// The issuer that vouched, where the protocol names one.
+    pub issuer: Option<String>,
+    /// What the provider tells about the person.
+    pub info: Info,
+    /// What the provider issued. Tokens that a strategy keeps in a session of its own are not repeated here.
+    pub credentials: Credentials,
+    /// Whatever else came.
+    pub extra: Extra,
+}
+
+impl Auth {
+    /// An account without any further information.
+    pub fn new(uid: impl Into<String>, provider: ProviderId, strategy: &'static str) -> Self {
+        Self {
+            uid: uid.into(),
+            provider,
+            strategy,
+            issuer: None,
+            info: Info::default(),
+            credentials: Credentials::default(),
+            extra: Extra::default(),
+        }
+    }
+
+    /// Whether there is somebody: a uid and a name, as Ueberauth counts it.
+    ///
+    /// ```
+    /// use vestibule_strategy::Auth;
+    ///
+    /// let mut auth = Auth::new("42", "github".parse().unwrap(), "github");
+    /// assert!(!auth.is_valid());
+    /// auth.info.name = Some("Ada".to_owned());
+    /// assert!(auth.is_valid());
+    /// ```
+    pub fn is_valid(&self) -> bool {
+        !self.uid.is_empty() && self.info.name.is_some()
+    }
+}
+
+/// What a provider tells about a person. Everything is optional, and nothing is verified unless it says so.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Info {
+    /// The whole name, as shown.
+    pub name: Option<String>,
+    /// The given name.
+    pub first_name: Option<String>,
+    /// The family name.
+    pub last_name: Option<String>,
+    /// What the account is called: a login, a verified AT Protocol handle.
+    pub nickname: Option<String>,
+    /// An e-mail address. See [`email_verified`](Self::email_verified).
+    pub email: Option<String>,
+    /// Whether the provider says that it checked the address; `None` when it does not say.
+    pub email_verified: Option<bool>,
+    /// A place, in the person's words.
+    pub location: Option<String>,
+    /// A few words about the person.
+    pub description: Option<String>,
+    /// The address of a picture.
+    pub image: Option<String>,
+    /// A telephone number.
+    pub phone: Option<String>,
+    /// A birthday, as the provider writes it.
+    pub birthday: Option<String>,
+    /// Addresses of pages about the person, by kind.
+    pub urls: BTreeMap<String, String>,
+}
+
+/// What a provider issued. No part of it is shown by `Debug`.
+#[derive(Clone, Default, Debug)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// The access token.
+    pub token: Option<Secret>,
+    /// The refresh token.
+    pub refresh_token: Option<Secret>,
+    /// The kind of access token: `Bearer`, `DPoP`.
+    pub token_type: Option<String>,
+    /// A second secret beside the token, for protocols that have one.
+    pub secret: Option<Secret>,
+    /// An ID token, as received and verified.
+    pub id_token: Option<Secret>,
+    /// When the access token ends; `None` when it does not, or nobody said.
+    pub expires_at: Option<UnixTime>,
+    /// When the refresh token ends.
+    pub refresh_expires_at: Option<UnixTime>,
+    /// What was granted.
+    pub scopes: ScopeSet,
+    /// Whatever else was issued, by name: the password of the identity strategy, the session of the AT Protocol.
+    pub other: BTreeMap<String, Secret>,
+}
+
+impl Credentials {
+    /// Whether the access token ends some time.
+    pub const fn expires(&self) -> bool {
+        self.expires_at.is_some()
+    }
+}
+
+/// What does not fit anywhere else. Holds no token and no password.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct Extra {
+    /// The provider's own answer, by name.
+    pub raw: BTreeMap<String, Value>,
+}
+
+impl fmt::Debug for Extra {
+    /// Shows the names: what a provider tells of a person does not belong in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.raw.keys()).finish()
+    }
+}

@@ -1,0 +1,396 @@
+//! How a login fails: one type, whatever the provider.
+//!
+//! Every failure has a stable [`code`](FailureKind::code), an HTTP [`status`](FailureKind::status), a sentence for
+//! [the person](FailureKind::for_person) and, as its `Display`, a longer one for the developer. None of them holds a
+//! secret, and text that came from a provider is cleaned before it gets here and escaped by whoever shows it.
+//!
+//! # Coming from Atex
+//!
+//! The eight reasons of `Atex.OAuth.Error`, and what they are here:
+//!
+//! | reason | code | status |
+//! | --- | --- | --- |
+//! | `:missing_handle` | `missing_handle` | 400 |
+//! | `:invalid_handle` | `invalid_handle`; a DID document or server that cannot be had is `transport` or `bad_response` | 400; 502, 504 |
+//! | `:authorization_url_failed` | `authorization_url_failed` | 502 |
+//! | `:invalid_callback_request` | `flow_missing`, `flow_expired`, `flow_provider_mismatch`, `csrf_attack`, `missing_code`, `duplicate_param`; `invalid_callback_request` where none of these fits. A refusal by the person is `access_denied` | 400; 403 |
+//! | `:authorization_server_metadata_failed` | `authorization_server_metadata_failed` (never raised there, raised here) | 502 |
+//! | `:token_validation_failed` | `token_endpoint` when the server refuses, `token_validation_failed` when its answer breaks a rule, `account_mismatch` when it is about somebody else | 502; 403 |
+//! | `:issuer_mismatch` | `issuer_mismatch`, and `issuer_missing` where there is none | 400 |
+//! | `:session_store_failed` | `session_store_failed` | 500 |
+
+use std::fmt;
+
+use http::StatusCode;
+use vestibule_oauth_core::{ErrorCode, ErrorResponse, HttpError, HttpErrorKind};
+
+use crate::provider::ProviderId;
+
+/// A login that failed: where, why, and what may be said about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    provider: ProviderId,
+    phase: Phase,
+    fault: Fault,
+}
+
+impl Failure {
+    /// Places a fault: it happened in `phase` of a login with `provider`.
+    pub const fn new(provider: ProviderId, phase: Phase, fault: Fault) -> Self {
+        Self { provider, phase, fault }
+    }
+
+    /// With which provider.
+    pub const fn provider(&self) -> &ProviderId {
+        &self.provider
+    }
+
+    /// In which phase.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Which rule was broken.
+    pub const fn kind(&self) -> &FailureKind {
+        &self.fault.kind
+    }
+
+    /// What happened and what to do next, in words for the person in front of the browser.
+    pub fn for_person(&self) -> &str {
+        self.fault.hint.as_deref().unwrap_or_else(|| self.kind().for_person())
+    }
+
+    /// The sentence for the developer, without provider, phase and code.
+    pub fn detail(&self) -> &str {
+        &self.fault.detail
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} phase of {}: {}", self.phase, self.provider, self.fault)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The two halves of a login.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a login has these two phases; what comes after is the application's"
+)]
+pub enum Phase {
+    /// From the person's click to the redirect to the provider.
+    Request,
+    /// From the person's return to the application.
+    Callback,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "request",
+            Self::Callback => "callback",
+        })
+    }
+}
+
+/// What a strategy reports: a rule and a sentence for the developer. The engine adds provider and phase.
+///
+/// ```
+/// use vestibule_strategy::{FailureKind, Fault};
+///
+/// let fault = Fault::new(FailureKind::BadResponse, "userinfo has no member sub");
+/// assert_eq!(fault.to_string(), "bad_response: userinfo has no member sub");
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    kind: FailureKind,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Fault {
+    /// A fault of this kind. `detail` is for the developer: what was expected, what came, no secret.
+    pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), hint: None }
+    }
+
+    /// The same fault with a sentence for the person that fits better than the one of its kind. It is our own text, never a
+    /// stranger's.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The fault that a call without an answer is; `purpose` says what was asked for.
+    pub fn transport(purpose: &str, error: &HttpError) -> Self {
+        let kind = match error.kind() {
+            HttpErrorKind::ConnectTimeout | HttpErrorKind::AnswerTimeout => TransportFault::Timeout,
+            HttpErrorKind::Blocked => TransportFault::Blocked,
+            HttpErrorKind::TooLarge => TransportFault::TooLarge,
+            _ => TransportFault::Connect,
+        };
+        Self::new(FailureKind::Transport(kind), format!("{purpose}: {error}"))
+    }
+
+    /// Which rule was broken.
+    pub const fn kind(&self) -> &FailureKind {
+        &self.kind
+    }
+
+    /// The sentence for the developer.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.code(), self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The rules a login can break.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The request that would start a login, or end one, comes from another site (S20).
+    CrossSiteRequest,
+    /// The returning browser cannot show that it is the one that left.
+    CsrfAttack(CsrfCause),
+    /// No login with this state is under way: it was finished before, was never begun here, or the state is missing.
+    FlowMissing,
+    /// The login took longer than it may.
+    FlowExpired,
+    /// The login was begun with another provider.
+    FlowProviderMismatch,
+    /// The callback has neither a code nor an error.
+    MissingCode,
+    /// A parameter was sent more than once.
+    DuplicateParam,
+    /// The callback cannot be read, or asks for something that is not supported (a JARM `response`).
+    InvalidCallbackRequest,
+    /// The person said no at the provider.
+    AccessDenied,
+    /// The provider ended the login with an error of its own.
+    ProviderError(ErrorResponse),
+    /// The callback does not name the issuer it must name ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
+    IssuerMissing,
+    /// An issuer is not the one the login was begun with.
+    IssuerMismatch,
+    /// The token endpoint refused.
+    TokenEndpoint {
+        /// Its HTTP status.
+        status: u16,
+        /// Its error code, if it gave one.
+        error: Option<ErrorCode>,
+    },
+    /// An ID token breaks a rule; the detail says which.
+    IdToken,
+    /// Userinfo is about somebody else than the ID token.
+    UserinfoMismatch,
+    /// A server gave no answer.
+    Transport(TransportFault),
+    /// A server's answer is not what the protocol says it is.
+    BadResponse,
+    /// This application is set up wrongly; the detail says where.
+    Misconfigured,
+    /// No handle was given.
+    MissingHandle,
+    /// What was typed is no handle, or leads to nobody.
+    InvalidHandle,
+    /// The person's server publishes a description this login cannot rely on.
+    AuthorizationServerMetadataFailed,
+    /// The authorization server refused the pushed authorization request.
+    AuthorizationUrlFailed {
+        /// Its HTTP status.
+        status: u16,
+        /// Its error code, if it gave one.
+        error: Option<ErrorCode>,
+    },
+    /// The token answer breaks a rule; the detail says which.
+    TokenValidationFailed,
+    /// The person signed in to another account than the one the login was begun for.
+    AccountMismatch,
+    /// The session could not be stored; what was issued for it was revoked.
+    SessionStoreFailed,
+    /// The store of pending logins cannot be reached. Nothing is lost: the same request may be sent again.
+    StoreUnavailable,
+}
+
+/// How a returning browser failed to show that it is the one that left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CsrfCause {
+    /// It has no cookie for this login: another browser, cookies refused, or a login finished before.
+    CookieAbsent,
+    /// Its cookie was not made by this server, or was changed.
+    CookieUnreadable,
+    /// Its cookie belongs to another login.
+    CookieForeign,
+}
+
+/// Why a server gave no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TransportFault {
+    /// It took too long.
+    Timeout,
+    /// It cannot be reached, or the connection broke.
+    Connect,
+    /// Its answer is too large.
+    TooLarge,
+    /// Its address is one that a stranger may not send us to.
+    Blocked,
+}
+
+impl FailureKind {
+    /// The stable code: the `error` of a JSON answer, the word to match on in a test or a log.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::CrossSiteRequest => "cross_site_request",
+            Self::CsrfAttack(_) => "csrf_attack",
+            Self::FlowMissing => "flow_missing",
+            Self::FlowExpired => "flow_expired",
+            Self::FlowProviderMismatch => "flow_provider_mismatch",
+            Self::MissingCode => "missing_code",
+            Self::DuplicateParam => "duplicate_param",
+            Self::InvalidCallbackRequest => "invalid_callback_request",
+            Self::AccessDenied => "access_denied",
+            Self::ProviderError(_) => "provider_error",
+            Self::IssuerMissing => "issuer_missing",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::TokenEndpoint { .. } => "token_endpoint",
+            Self::IdToken => "id_token",
+            Self::UserinfoMismatch => "userinfo_mismatch",
+            Self::Transport(_) => "transport",
+            Self::BadResponse => "bad_response",
+            Self::Misconfigured => "misconfigured",
+            Self::MissingHandle => "missing_handle",
+            Self::InvalidHandle => "invalid_handle",
+            Self::AuthorizationServerMetadataFailed => "authorization_server_metadata_failed",
+            Self::AuthorizationUrlFailed { .. } => "authorization_url_failed",
+            Self::TokenValidationFailed => "token_validation_failed",
+            Self::AccountMismatch => "account_mismatch",
+            Self::SessionStoreFailed => "session_store_failed",
+            Self::StoreUnavailable => "temporarily_unavailable",
+        }
+    }
+
+    /// The HTTP status: 400 and 403 for what the browser brought, 502 and 504 for what another server did, 500 and 503
+    /// for us.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::CsrfAttack(_)
+            | Self::FlowMissing
+            | Self::FlowExpired
+            | Self::FlowProviderMismatch
+            | Self::MissingCode
+            | Self::DuplicateParam
+            | Self::InvalidCallbackRequest
+            | Self::IssuerMissing
+            | Self::IssuerMismatch
+            | Self::MissingHandle
+            | Self::InvalidHandle => StatusCode::BAD_REQUEST,
+            Self::CrossSiteRequest | Self::AccessDenied | Self::AccountMismatch => StatusCode::FORBIDDEN,
+            Self::Transport(TransportFault::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+            Self::ProviderError(_)
+            | Self::TokenEndpoint { .. }
+            | Self::IdToken
+            | Self::UserinfoMismatch
+            | Self::Transport(_)
+            | Self::BadResponse
+            | Self::AuthorizationServerMetadataFailed
+            | Self::AuthorizationUrlFailed { .. }
+            | Self::TokenValidationFailed => StatusCode::BAD_GATEWAY,
+            Self::Misconfigured | Self::SessionStoreFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What happened and what to do next, in words for the person, as far as the kind alone can tell.
+    pub const fn for_person(&self) -> &'static str {
+        match self {
+            Self::CrossSiteRequest => {
+                "This sign-in was started from another website, so it was stopped. Start it from the sign-in page here."
+            }
+            Self::CsrfAttack(_) => {
+                "This sign-in was not started in this browser, or it is already finished. Start again here, with cookies \
+                 allowed."
+            }
+            Self::FlowMissing => "This sign-in is already finished, or was never started here. Start again.",
+            Self::FlowExpired => "This sign-in took too long and was put away. Start again.",
+            Self::FlowProviderMismatch
+            | Self::MissingCode
+            | Self::DuplicateParam
+            | Self::InvalidCallbackRequest => {
+                "Your provider sent you back with something we cannot read. Start again; if it happens twice, tell whoever \
+                 runs this site."
+            }
+            Self::AccessDenied => {
+                "You said no at your provider, so you are not signed in. Nothing was shared."
+            }
+            Self::ProviderError(_) => {
+                "Your provider ended the sign-in with an error of its own. Try again in a little while."
+            }
+            Self::IssuerMissing | Self::IssuerMismatch => {
+                "The answer did not come from the server this sign-in was started with, so it was not trusted. Start again."
+            }
+            Self::TokenEndpoint { .. } | Self::AuthorizationUrlFailed { .. } => {
+                "Your provider refused the sign-in. Try again; if it goes on, tell whoever runs this site."
+            }
+            Self::IdToken | Self::UserinfoMismatch | Self::BadResponse | Self::TokenValidationFailed => {
+                "Your provider's answer breaks the rules of the sign-in, so it was not trusted. Tell whoever runs your \
+                 provider."
+            }
+            Self::Transport(TransportFault::Timeout) => {
+                "Your provider did not answer in time. Try again in a little while."
+            }
+            Self::Transport(TransportFault::Blocked) => {
+                "Your account points to a server address that is not on the public internet, so we do not go there."
+            }
+            Self::Transport(_) => "Your provider cannot be reached. Try again in a little while.",
+            Self::Misconfigured => "This site is not set up correctly. Tell whoever runs it.",
+            Self::MissingHandle => "Type your handle: the name of your account, like alice.example.com.",
+            Self::InvalidHandle => {
+                "That handle leads to no account. Look for a typing error; it is a name with a dot in it, like \
+                 alice.example.com."
+            }
+            Self::AuthorizationServerMetadataFailed => {
+                "Your account's server does not offer a sign-in we can rely on. Tell whoever runs that server."
+            }
+            Self::AccountMismatch => {
+                "You signed in to another account than the one you typed. Start again and choose the account you want."
+            }
+            Self::SessionStoreFailed => "We could not save your sign-in, so it was undone. Try again.",
+            Self::StoreUnavailable => "We cannot get at our records just now. Try again in a little while.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s9_transport_faults_keep_apart_what_timed_out() {
+        for (kind, fault, status) in [
+            (HttpErrorKind::AnswerTimeout, TransportFault::Timeout, 504),
+            (HttpErrorKind::ConnectTimeout, TransportFault::Timeout, 504),
+            (HttpErrorKind::Blocked, TransportFault::Blocked, 502),
+            (HttpErrorKind::TooLarge, TransportFault::TooLarge, 502),
+            (HttpErrorKind::Connect, TransportFault::Connect, 502),
+            (HttpErrorKind::UnknownHost, TransportFault::Connect, 502),
+            (HttpErrorKind::AnswerLost, TransportFault::Connect, 502),
+        ] {
+            let fault_seen = Fault::transport("token", &HttpError::new(kind, "host"));
+            assert_eq!(fault_seen.kind(), &FailureKind::Transport(fault));
+            assert_eq!(fault_seen.kind().status(), status);
+        }
+    }
+}

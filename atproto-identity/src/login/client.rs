@@ -1,0 +1,178 @@
+//! The application, as the AT Protocol knows it: a client with an identifier that is the address of its own description.
+
+use thiserror::Error;
+use url::Url;
+use vestibule_dpop::JwkEntry;
+use vestibule_oauth_core::{
+    ApplicationType, ClientId, ClientMetadata, InvalidClientId, InvalidRedirectUri, RedirectUri, ScopeSet,
+};
+use vestibule_strategy::{AssertionKey, ClientAuth};
+
+use super::session::ClientKey;
+
+/// An AT Protocol OAuth client.
+///
+/// On loopback it is the protocol's own client for development, public and known to every server ([localhost client]).
+/// On the web it is confidential: a document at its identifier says who it is, and a key proves it.
+///
+/// ```
+/// use url::Url;
+/// use vestibule_atproto_identity::login::AtprotoClient;
+///
+/// let callback = Url::parse("http://127.0.0.1:8080/callback").unwrap();
+/// let client = AtprotoClient::loopback(&callback, "atproto".parse().unwrap()).unwrap();
+/// assert!(client.id().starts_with("http://localhost?redirect_uri="));
+/// ```
+///
+/// [localhost client]: https://atproto.com/specs/oauth#localhost-client-development
+#[derive(Clone, Debug)]
+pub struct AtprotoClient {
+    id: ClientId,
+    metadata: ClientMetadata,
+    keys: Vec<AssertionKey>,
+}
+
+impl AtprotoClient {
+    /// The development client (R21 to R25). It has no key, so its sessions last two weeks at most.
+    ///
+    /// # Errors
+    /// [`InvalidClient`] if `redirect_uri` is not http on a loopback address or `scope` lacks `atproto`.
+    pub fn loopback(redirect_uri: &Url, scope: ScopeSet) -> Result<Self, InvalidClient> {
+        let redirect_uris = vec![redirect(redirect_uri)?];
+        let scope = with_atproto(scope)?;
+        let id = ClientId::loopback(&redirect_uris, &scope).map_err(InvalidClient::Id)?;
+        let mut metadata = ClientMetadata::atproto_public(id.clone(), redirect_uris, scope);
+        metadata.application_type = ApplicationType::Native;
+        Ok(Self { id, metadata, keys: Vec::new() })
+    }
+
+    /// The client that publishes its description at `id` and its public keys at `jwks_uri`. The first of `keys` signs for
+    /// new sessions; the others are there for the sessions that were made with them (R85, R86).
+    ///
+    /// # Errors
+    /// [`InvalidClient`] if there is no key, an address is not https, or `scope` lacks `atproto`.
+    pub fn confidential(
+        id: &Url,
+        redirect_uri: &Url,
+        jwks_uri: Url,
+        scope: ScopeSet,
+        keys: Vec<AssertionKey>,
+    ) -> Result<Self, InvalidClient> {
+        if keys.is_empty() {
+            return Err(InvalidClient::NoKey);
+        }
+        if [id, redirect_uri, &jwks_uri].iter().any(|url| url.scheme() != "https") {
+            return Err(InvalidClient::NotHttps);
+        }
+        let id: ClientId = id.as_str().parse().map_err(InvalidClient::Id)?;
+        let redirect_uris = vec![redirect(redirect_uri)?];
+        let metadata =
+            ClientMetadata::atproto_confidential(id.clone(), redirect_uris, with_atproto(scope)?, jwks_uri);
+        Ok(Self { id, metadata, keys })
+    }
+
+    /// The same client with what the person's server shows of it.
+    #[must_use]
+    pub fn with_display(mut self, display: ClientDisplay) -> Self {
+        self.metadata.client_name = display.client_name;
+        self.metadata.client_uri = display.client_uri;
+        self.metadata.logo_uri = display.logo_uri;
+        self.metadata.tos_uri = display.tos_uri;
+        self.metadata.policy_uri = display.policy_uri;
+        self
+    }
+
+    /// The client identifier.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// What a login asks for.
+    pub const fn scope(&self) -> &ScopeSet {
+        &self.metadata.scope
+    }
+
+    /// The description to publish at the identifier; for the development client, what servers take it to be.
+    pub const fn metadata(&self) -> &ClientMetadata {
+        &self.metadata
+    }
+
+    /// The set of public keys to publish, by name. Empty for the development client.
+    pub fn jwks_json(&self) -> String {
+        let keys: Vec<String> = self.keys.iter().map(published).collect();
+        format!(r#"{{"keys":[{}]}}"#, keys.join(","))
+    }
+
+    /// How a new session's client authenticates, and what to remember of it.
+    pub fn auth_for_new_sessions(&self) -> (ClientAuth, Option<ClientKey>) {
+        match self.keys.first() {
+            Some(key) => (ClientAuth::PrivateKeyJwt(key.clone()), Some(remembered(key))),
+            None => (ClientAuth::Public, None),
+        }
+    }
+
+    /// How the client authenticates for a session that remembers `key`; `None` when that key is gone.
+    pub fn auth_for(&self, key: Option<&ClientKey>) -> Option<ClientAuth> {
+        let Some(wanted) = key else { return Some(ClientAuth::Public) };
+        let found = self.keys.iter().find(|known| remembered(known) == *wanted)?;
+        Some(ClientAuth::PrivateKeyJwt(found.clone()))
+    }
+}
+
+/// What a person's server shows of a client. Everything is optional, and an unknown client's logo is often not shown.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "plain configuration, written out by whoever sets up a client")]
+pub struct ClientDisplay {
+    /// Its name.
+    pub client_name: Option<String>,
+    /// Its home page, on the host of its identifier.
+    pub client_uri: Option<Url>,
+    /// Its logo.
+    pub logo_uri: Option<Url>,
+    /// Its terms of service.
+    pub tos_uri: Option<Url>,
+    /// Its privacy policy.
+    pub policy_uri: Option<Url>,
+}
+
+/// Why a client cannot be what it was told to be.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum InvalidClient {
+    /// The identifier breaks a rule.
+    #[error("the client identifier is not usable: {0}")]
+    Id(InvalidClientId),
+    /// The redirect URI breaks a rule.
+    #[error("the redirect URI is not usable: {0}")]
+    RedirectUri(InvalidRedirectUri),
+    /// A confidential client without a key.
+    #[error("a confidential client needs a signing key")]
+    NoKey,
+    /// An address of a client on the web that is not https.
+    #[error("a client on the web needs https for its identifier, its redirect URI and its keys")]
+    NotHttps,
+    /// The scope lacks the one word every AT Protocol login asks for.
+    #[error("the scope must contain atproto")]
+    NoAtprotoScope,
+}
+
+fn redirect(url: &Url) -> Result<RedirectUri, InvalidClient> {
+    url.as_str().parse().map_err(InvalidClient::RedirectUri)
+}
+
+fn with_atproto(scope: ScopeSet) -> Result<ScopeSet, InvalidClient> {
+    if scope.contains("atproto") { Ok(scope) } else { Err(InvalidClient::NoAtprotoScope) }
+}
+
+fn remembered(key: &AssertionKey) -> ClientKey {
+    ClientKey::new(key.kid(), key.signer().algorithm())
+}
+
+/// The public half of a key as it is published: never anything else, since a [`JwkEntry`] holds nothing else.
+fn published(key: &AssertionKey) -> String {
+    let signer = key.signer();
+    let mut json = String::new();
+    JwkEntry::new(signer.public_key().clone(), key.kid().to_owned(), signer.algorithm())
+        .write_json(&mut json);
+    json
+}

@@ -1,0 +1,295 @@
+//! A session at a person's server, and the port behind which sessions are kept.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+use vestibule_dpop::Algorithm;
+use vestibule_oauth_core::{BoxFuture, ScopeSet, Secret, StoreUnavailable, UnixTime, base64url};
+use zeroize::Zeroizing;
+
+use crate::{DevelopmentNames, Did, Handle, ServerOrigin};
+
+/// Names a session: who, and which of their sessions. One person may have many, a device each, and ending one leaves the
+/// others alone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionKey {
+    did: Did,
+    id: SessionId,
+}
+
+impl SessionKey {
+    /// The session `id` of `did`.
+    pub const fn new(did: Did, id: SessionId) -> Self {
+        Self { did, id }
+    }
+
+    /// Whose session it is.
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// Which of their sessions.
+    pub const fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.did, self.id)
+    }
+}
+
+/// Tells one session of a person from another: 128 random bits as 22 characters of base64url. It opens nothing by itself.
+///
+/// ```
+/// use vestibule_atproto_identity::login::SessionId;
+///
+/// let id = SessionId::from_entropy([7; 16]);
+/// assert_eq!(id.as_str().parse::<SessionId>().unwrap(), id);
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Encodes 16 fresh octets.
+    pub fn from_entropy(entropy: [u8; 16]) -> Self {
+        Self(base64url::encode(entropy))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidSessionId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        base64url::decode_array::<16>(text).map(Self::from_entropy).ok_or(InvalidSessionId)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is not base64url of 16 octets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+#[error("a session id must be the base64url text of 16 octets")]
+pub struct InvalidSessionId;
+
+/// Everything a session needs to be used, refreshed and ended, on any node and after any restart.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionRecord {
+    /// Its name.
+    pub key: SessionKey,
+    /// The handle that was verified at sign-in; text to show, not a key.
+    pub handle: Option<Handle>,
+    /// The authorization server, as it names itself.
+    pub issuer: String,
+    /// Where it exchanges and refreshes tokens.
+    pub token_endpoint: Url,
+    /// Where it takes tokens back, if it does.
+    pub revocation_endpoint: Option<Url>,
+    /// The origin of the person's server, from their DID document.
+    pub pds: ServerOrigin,
+    /// As which client the session was made.
+    pub client_id: String,
+    /// How that client authenticates: as it did when the session was made, for as long as the session lives.
+    pub client_key: Option<ClientKey>,
+    /// What was granted.
+    pub scope: ScopeSet,
+    /// The private key every token of the session is bound to.
+    pub dpop_key: Secret<[u8; 32]>,
+    /// The access token; opaque.
+    pub access_token: Secret,
+    /// The refresh token, if there is one; opaque, and good once.
+    pub refresh_token: Option<Secret>,
+    /// When the tokens were issued, by our clock.
+    pub issued_at: UnixTime,
+    /// When the access token ends, if the server said.
+    pub expires_at: Option<UnixTime>,
+    /// How often the tokens were replaced: a store replaces generation `n` by `n + 1` and nothing else.
+    pub generation: u64,
+}
+
+/// The key a confidential client authenticates with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClientKey {
+    /// Its `kid` in the client's published set.
+    pub kid: String,
+    /// The algorithm it signs with.
+    pub algorithm: Algorithm,
+}
+
+impl ClientKey {
+    /// The key called `kid`, used with `algorithm`.
+    pub fn new(kid: impl Into<String>, algorithm: Algorithm) -> Self {
+        Self { kid: kid.into(), algorithm }
+    }
+}
+
+impl SessionRecord {
+    /// The record as octets for a store, which seals them: they hold every secret of the session.
+    ///
+    /// # Errors
+    /// None in practice: [`InvalidSessionRecord`] if the record cannot be written as JSON.
+    pub fn to_octets(&self) -> Result<Zeroizing<Vec<u8>>, InvalidSessionRecord> {
+        let dpop_key = Zeroizing::new(base64url::encode(self.dpop_key.expose()));
+        let wire = Wire {
+            v: VERSION,
+            did: self.key.did.as_str().into(),
+            id: self.key.id.as_str().into(),
+            handle: self.handle.as_ref().map(|handle| handle.as_str().into()),
+            issuer: self.issuer.as_str().into(),
+            token_endpoint: self.token_endpoint.as_str().into(),
+            revocation_endpoint: self.revocation_endpoint.as_ref().map(|url| url.as_str().into()),
+            pds: self.pds.as_str().into(),
+            client_id: self.client_id.as_str().into(),
+            client_kid: self.client_key.as_ref().map(|key| key.kid.as_str().into()),
+            client_alg: self.client_key.as_ref().map(|key| key.algorithm.as_str().into()),
+            scope: self.scope.clone(),
+            dpop_key: dpop_key.as_str().into(),
+            access_token: self.access_token.expose().as_str().into(),
+            refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str().into()),
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            generation: self.generation,
+        };
+        serde_json::to_vec(&wire).map(Zeroizing::new).map_err(|_| InvalidSessionRecord)
+    }
+
+    /// Reads what [`Self::to_octets`] wrote.
+    ///
+    /// # Errors
+    /// [`InvalidSessionRecord`] for anything else.
+    pub fn from_octets(octets: &[u8]) -> Result<Self, InvalidSessionRecord> {
+        Self::read(octets).ok_or(InvalidSessionRecord)
+    }
+
+    fn read(octets: &[u8]) -> Option<Self> {
+        let wire: Wire<'_> = serde_json::from_slice(octets).ok()?;
+        if wire.v != VERSION {
+            return None;
+        }
+        let client_key = match (wire.client_kid, wire.client_alg) {
+            (Some(kid), Some(algorithm)) => Some(ClientKey::new(kid, algorithm.parse().ok()?)),
+            (None, None) => None,
+            _ => return None,
+        };
+        Some(Self {
+            key: SessionKey::new(wire.did.parse().ok()?, wire.id.parse().ok()?),
+            handle: wire.handle.map(|handle| handle.parse()).transpose().ok()?,
+            issuer: wire.issuer.into_owned(),
+            token_endpoint: wire.token_endpoint.parse().ok()?,
+            revocation_endpoint: wire.revocation_endpoint.map(|url| url.parse()).transpose().ok()?,
+            // What may be reached was decided at sign-in; here it is only read again.
+            pds: ServerOrigin::parse(&wire.pds, DevelopmentNames::Allowed).ok()?,
+            client_id: wire.client_id.into_owned(),
+            client_key,
+            scope: wire.scope,
+            dpop_key: Secret::new(base64url::decode_array(wire.dpop_key.as_bytes())?),
+            access_token: Secret::new(wire.access_token.into_owned()),
+            refresh_token: wire.refresh_token.map(|token| Secret::new(token.into_owned())),
+            issued_at: wire.issued_at,
+            expires_at: wire.expires_at,
+            generation: wire.generation,
+        })
+    }
+}
+
+/// The record's form; another version is not read.
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    v: u8,
+    #[serde(borrow)]
+    did: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    handle: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    issuer: Cow<'a, str>,
+    #[serde(borrow)]
+    token_endpoint: Cow<'a, str>,
+    revocation_endpoint: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pds: Cow<'a, str>,
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    client_kid: Option<Cow<'a, str>>,
+    client_alg: Option<Cow<'a, str>>,
+    scope: ScopeSet,
+    #[serde(borrow)]
+    dpop_key: Cow<'a, str>,
+    #[serde(borrow)]
+    access_token: Cow<'a, str>,
+    refresh_token: Option<Cow<'a, str>>,
+    issued_at: UnixTime,
+    expires_at: Option<UnixTime>,
+    generation: u64,
+}
+
+/// The octets are no session record of this version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+#[error("the stored session cannot be read by this version")]
+pub struct InvalidSessionRecord;
+
+/// Keeps sessions. Each act is atomic, and each outcome is total: nobody reads first and writes later.
+pub trait SessionStore: Send + Sync {
+    /// Keeps a new session.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: it was not kept.
+    fn insert<'a>(&'a self, session: &'a SessionRecord) -> BoxFuture<'a, Result<(), StoreUnavailable>>;
+
+    /// The session as it is now; `None` when it has ended.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`].
+    fn load<'a>(
+        &'a self,
+        key: &'a SessionKey,
+    ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>>;
+
+    /// Puts `session` in place of its own predecessor, the record whose generation is one lower.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: the predecessor is still there.
+    fn replace<'a>(&'a self, session: &'a SessionRecord)
+    -> BoxFuture<'a, Result<Replaced, StoreUnavailable>>;
+
+    /// Ends a session, and gives what it was to the one caller that ended it.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: it has not ended.
+    fn remove<'a>(
+        &'a self,
+        key: &'a SessionKey,
+    ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>>;
+}
+
+/// What came of replacing a session's tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a total outcome: these three are all there is")]
+pub enum Replaced {
+    /// The new record is the session now.
+    Replaced,
+    /// Somebody else replaced it in the meantime; the new record was not kept.
+    Superseded,
+    /// The session has ended.
+    Missing,
+}

@@ -1,0 +1,72 @@
+//! Stores behind the ports that the crates below declare: in memory, and in SQLite. Pending logins, sessions at people's
+//! servers, sessions at this one, and the server's own keys each have a port; a store is one value that gives them all.
+//! What is secret is sealed before it reaches the disk, under keys that are themselves sealed under one master secret.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use std::time::Duration;
+//!
+//! use vestibule_oauth_core::UnixTime;
+//! use vestibule_storage::{MasterSecret, StoreUrl, WebSession, WebSessionId, open};
+//!
+//! let url: StoreUrl = "memory:".parse()?; // or "sqlite:vestibule.db"
+//! let (master, _text_of_the_secret_file) = MasterSecret::generate([7; 32]); // draw fresh octets
+//! let now = UnixTime::from_secs(1_700_000_000);
+//! let store = open(&url, &master, now).await?;
+//!
+//! let id = WebSessionId::of_cookie("the value of a cookie");
+//! let expires = now.after(Duration::from_secs(3600));
+//! let session = WebSession::new(id, "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "atproto".parse()?, now, expires);
+//! store.web_sessions.put(session.clone()).await?;
+//! assert_eq!(store.web_sessions.load(id, now).await?, Some(session));
+//! assert_eq!(store.web_sessions.load(id, expires).await?, None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Every act of a store is atomic and has a total outcome: nobody reads first and writes later. A store that cannot be
+//! reached, or that is full, says `StoreUnavailable`, and nothing was done. Time is an argument throughout.
+//!
+//! # What a stolen database file tells
+//!
+//! Who is signed in (DIDs, the names they show, and when they signed in), how many logins are pending, and nothing that
+//! opens anything: cookies and `state` are there as hashes, tokens and keys are sealed. Without the secret file it is of no
+//! use for signing in, and with both it is worth everything: keep them apart, in copies too.
+//!
+//! # What is not here
+//!
+//! PostgreSQL, copies taken while the server runs, and more than one reader of an SQLite file at a time. Not in a store at
+//! all: the clock, and the decision what a session is good for.
+//!
+//! # Features
+//!
+//! - `conformance` (off): the module `conformance`, which holds any store to the contract of its ports. It brings tokio's
+//!   runtime, which the library itself does without.
+
+mod entropy;
+mod housekeeping;
+mod key_ring;
+mod master_secret;
+mod memory;
+mod opened;
+mod session_seal;
+mod sqlite;
+mod store_url;
+mod web_session;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+#[cfg(test)]
+mod test_folder;
+
+pub use housekeeping::{Housekeeping, SWEEP_ROWS, Swept};
+pub use key_ring::{
+    KeyPurpose, KeyRing, KeyRingError, KeyRingStore, Retired, RingKey, SealedKey, SigningKey,
+    UnknownKeyPurpose, load_ring, open_or_create_ring, rotate_ring_key,
+};
+pub use master_secret::{InvalidMasterSecret, MasterSecret, SecretFileError};
+pub use memory::MemoryStore;
+pub use opened::{OpenError, Opened, open};
+pub use sqlite::{SqliteError, SqliteSessions, SqliteStore};
+pub use store_url::{InvalidStoreUrl, StoreUrl};
+pub use web_session::{WebSession, WebSessionId, WebSessionStore};

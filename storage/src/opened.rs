@@ -1,0 +1,95 @@
+//! One store, opened: every port of it, and the key ring it keeps.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use vestibule_atproto_identity::login::SessionStore;
+use vestibule_oauth_core::{StoreUnavailable, UnixTime};
+use vestibule_strategy::FlowStore;
+
+use crate::entropy;
+use crate::housekeeping::Housekeeping;
+use crate::key_ring::{KeyRing, KeyRingError, KeyRingStore, open_or_create_ring};
+use crate::master_secret::MasterSecret;
+use crate::memory::MemoryStore;
+use crate::sqlite::{SqliteError, SqliteSessions, SqliteStore};
+use crate::store_url::StoreUrl;
+use crate::web_session::WebSessionStore;
+
+/// Opens the store at `url`, made if it is not there, and its key ring, made if it has none.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Result<Opened, OpenError> {
+    match url {
+        StoreUrl::Memory => {
+            let store = Arc::new(MemoryStore::new());
+            let ring =
+                open_or_create_ring(&*store, master, draw()?, now).await.map_err(OpenError::KeyRing)?;
+            Ok(Opened {
+                flows: store.clone(),
+                sessions: store.clone(),
+                web_sessions: store.clone(),
+                key_ring: store.clone(),
+                housekeeping: store,
+                ring,
+            })
+        }
+        StoreUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path).await.map_err(OpenError::Sqlite)?;
+            let ring = open_or_create_ring(&store, master, draw()?, now).await.map_err(OpenError::KeyRing)?;
+            Ok(Opened {
+                sessions: Arc::new(SqliteSessions::new(store.clone(), master.clone(), &ring)),
+                flows: Arc::new(store.clone()),
+                web_sessions: Arc::new(store.clone()),
+                key_ring: Arc::new(store.clone()),
+                housekeeping: Arc::new(store),
+                ring,
+            })
+        }
+    }
+}
+
+fn draw() -> Result<[u8; 32], OpenError> {
+    entropy::draw().map_err(OpenError::Entropy)
+}
+
+/// A store that is open. It closes, after what was asked of it is done, when the last port goes.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Opened {
+    /// Pending logins.
+    pub flows: Arc<dyn FlowStore>,
+    /// Sessions at people's servers.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Sessions at this server.
+    pub web_sessions: Arc<dyn WebSessionStore>,
+    /// The server's keys, sealed.
+    pub key_ring: Arc<dyn KeyRingStore>,
+    /// What is to be done now and then.
+    pub housekeeping: Arc<dyn Housekeeping>,
+    /// The server's keys, as they were when the store was opened.
+    pub ring: KeyRing,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Sqlite(SqliteError),
+    /// The key ring cannot be used.
+    #[error(transparent)]
+    KeyRing(KeyRingError),
+    /// The system gave no randomness.
+    #[error(transparent)]
+    Entropy(StoreUnavailable),
+}

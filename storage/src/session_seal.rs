@@ -1,0 +1,62 @@
+//! Sessions are sealed before a store that outlives the process sees them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vestibule_atproto_identity::login::{SessionKey, SessionRecord};
+use vestibule_oauth_core::seal::SealKeys;
+use vestibule_oauth_core::{Secret, StoreUnavailable};
+
+use crate::entropy;
+use crate::key_ring::{KeyRing, KeyRingStore, load_ring};
+use crate::master_secret::MasterSecret;
+
+/// Seals and opens sessions under the key ring, and loads the ring again when another node has sealed under a newer key.
+pub(crate) struct SessionSeal {
+    ring: Arc<dyn KeyRingStore>,
+    master: MasterSecret,
+    keys: Mutex<SessionKeys>,
+}
+
+/// The keys of the ring that belong to sessions.
+#[derive(Clone)]
+pub(crate) struct SessionKeys(Arc<SealKeys>);
+
+impl SessionSeal {
+    pub(crate) fn new(ring_store: Arc<dyn KeyRingStore>, master: MasterSecret, ring: &KeyRing) -> Self {
+        Self { ring: ring_store, master, keys: Mutex::new(SessionKeys::of(ring)) }
+    }
+
+    pub(crate) fn keys(&self) -> SessionKeys {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys as the ring has them now.
+    pub(crate) async fn renewed_keys(&self) -> Result<SessionKeys, StoreUnavailable> {
+        let ring = load_ring(&*self.ring, &self.master).await;
+        let ring = ring.map_err(|error| StoreUnavailable::new(error.to_string()))?;
+        let keys = SessionKeys::of(&ring);
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.clone();
+        Ok(keys)
+    }
+}
+
+impl SessionKeys {
+    fn of(ring: &KeyRing) -> Self {
+        Self(Arc::new(ring.seal_keys().for_purpose("session")))
+    }
+
+    pub(crate) fn seal(&self, session: &SessionRecord) -> Result<Vec<u8>, StoreUnavailable> {
+        let octets = session.to_octets().map_err(|error| StoreUnavailable::new(error.to_string()))?;
+        let sealed = self.0.seal(&octets, &place(&session.key), entropy::draw()?);
+        sealed.map_err(|error| StoreUnavailable::new(error.to_string()))
+    }
+
+    /// The record's octets; `None` when no key opens them in this place.
+    pub(crate) fn open(&self, key: &SessionKey, sealed: &[u8]) -> Option<Secret<Vec<u8>>> {
+        self.0.open(sealed, &place(key)).ok()
+    }
+}
+
+fn place(key: &SessionKey) -> Vec<u8> {
+    format!("{}|{}", key.did(), key.id()).into_bytes()
+}

@@ -1,0 +1,98 @@
+//! The tables, and how an older file becomes a newer one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::SqliteError;
+use super::file::failure;
+
+/// Says in the file's header whose database it is: "Vest".
+const APPLICATION_ID: i64 = 0x5665_7374;
+
+/// What leads from each form to the next; the form of a file is the number of those it has seen (`user_version`). Those
+/// that were released are never changed.
+///
+/// Tables are kept in the order of their keys (`WITHOUT ROWID`): one tree per table, one page written per row.
+const MIGRATIONS: [&str; 1] = [
+    // 1. The beginning.
+    "
+    CREATE TABLE flows (
+        key BLOB NOT NULL PRIMARY KEY,
+        binding BLOB NOT NULL,
+        sealed BLOB NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX flows_by_expiry ON flows (expires_at);
+
+    CREATE TABLE sessions (
+        did TEXT NOT NULL,
+        id TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (did, id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE web_sessions (
+        id BLOB NOT NULL PRIMARY KEY,
+        subject TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        name TEXT,
+        session_did TEXT,
+        session_id TEXT,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        CHECK ((session_did IS NULL) = (session_id IS NULL))
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX web_sessions_by_expiry ON web_sessions (expires_at);
+    CREATE INDEX web_sessions_by_session ON web_sessions (session_did, session_id)
+        WHERE session_did IS NOT NULL;
+
+    -- The one added last has the highest position. Clocks do not say which it is: two nodes have two.
+    CREATE TABLE keys (
+        id TEXT NOT NULL PRIMARY KEY,
+        position INTEGER NOT NULL UNIQUE,
+        purpose TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
+
+/// The form of this version.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// The form of a file that is ours, or empty and so of form 0.
+pub(super) fn identify(connection: &Connection, path: &Path) -> Result<i64, SqliteError> {
+    let look = || -> rusqlite::Result<_> {
+        let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        // In this order: each is set no later than the one before it, should another process be making the tables now.
+        let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        let version = number("PRAGMA user_version")?;
+        Ok((number("PRAGMA application_id")?, version, tables))
+    };
+    match look().map_err(|error| failure(path, &error))? {
+        (APPLICATION_ID, version, _) if version > VERSION => {
+            Err(SqliteError::Newer { path: path.to_owned(), found: version, known: VERSION })
+        }
+        (APPLICATION_ID, version, _) => Ok(version),
+        (0, 0, 0) => Ok(0),
+        _ => Err(SqliteError::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// Does what leads to the form of this version, all of it or nothing; of two processes that would, one does.
+pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), SqliteError> {
+    let failed = |error| failure(path, &error);
+    if identify(connection, path)? == VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let done = usize::try_from(identify(&transaction, path)?).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}

@@ -1,0 +1,420 @@
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use vestibule_atproto_identity::login::SessionStore;
+use vestibule_oauth_core::{PkceVerifier, UnixTime, base64url};
+use vestibule_strategy::{FlowKey, StoredFlow, TakenFlow};
+
+use super::schema::VERSION;
+use super::writer::{QUEUE, Writer};
+use super::*;
+use crate::conformance::{self, session};
+use crate::housekeeping::Housekeeping;
+use crate::key_ring::{KeyPurpose, KeyRingError, KeyRingStore, RingKey, rotate_ring_key};
+use crate::master_secret::MasterSecret;
+use crate::opened::{OpenError, Opened, open};
+use crate::store_url::StoreUrl;
+use crate::test_folder::TestFolder;
+use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+const MASTER: [u8; 32] = [0xa5; 32];
+
+fn master() -> MasterSecret {
+    MasterSecret::generate(MASTER).0
+}
+
+async fn open_at(path: &Path) -> Opened {
+    open(&StoreUrl::Sqlite(path.to_owned()), &master(), NOW).await.unwrap()
+}
+
+fn web(n: u8) -> WebSession {
+    let until = NOW.after(Duration::from_secs(60));
+    WebSession::new(WebSessionId::from_octets([n; 32]), "someone", "atproto".parse().unwrap(), NOW, until)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_the_contract() {
+    let folder = TestFolder::new();
+    let keys = SqliteStore::open(&folder.file("keys.db")).await.unwrap();
+    conformance::key_ring(Arc::new(keys), [1; 32]).await.unwrap();
+    let store = open_at(&folder.file("store.db")).await;
+    conformance::flows(store.flows.clone(), [1; 32]).await.unwrap();
+    conformance::sessions(store.sessions.clone(), [1; 32]).await.unwrap();
+    conformance::web_sessions(store.web_sessions.clone(), [1; 32]).await.unwrap();
+    conformance::housekeeping(store.housekeeping, store.flows, store.web_sessions, [1; 32]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_there_when_it_is_opened_again() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let mut record = session([1; 32]).unwrap();
+    let flow = StoredFlow::new(FlowKey::from_octets([1; 32]), [2; 32], vec![3], NOW);
+
+    let store = open_at(&path).await;
+    store.flows.put(flow.clone()).await.unwrap();
+    store.sessions.insert(&record).await.unwrap();
+    record.generation += 1;
+    store.sessions.replace(&record).await.unwrap();
+    store.web_sessions.put(web(1)).await.unwrap();
+    let kids: Vec<_> = store.ring.signing_keys().into_iter().map(|key| key.kid).collect();
+    drop(store);
+    assert!(!folder.file("store.db-wal").exists(), "closed, and all of it in the one file");
+
+    let store = open_at(&path).await;
+    assert_eq!(store.flows.take(flow.key, flow.binding).await.unwrap(), TakenFlow::Taken(flow.sealed));
+    assert_eq!(store.sessions.load(&record.key).await.unwrap().unwrap().generation, 1);
+    assert_eq!(store.web_sessions.load(web(1).id, NOW).await.unwrap(), Some(web(1)));
+    assert_eq!(store.ring.signing_keys().into_iter().map(|key| key.kid).collect::<Vec<_>>(), kids);
+}
+
+/// Every file of the store, as it lies on the disk.
+fn raw(folder: &TestFolder) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+fn holds(file: &[u8], needle: &[u8]) -> bool {
+    file.windows(needle.len()).any(|window| window == needle)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s11_no_file_of_the_store_holds_a_secret() {
+    let folder = TestFolder::new();
+    let store = open_at(&folder.file("store.db")).await;
+    let mut record = session([1; 32]).unwrap();
+    let mut needles: Vec<Vec<u8>> = Vec::new();
+
+    store.sessions.insert(&record).await.unwrap();
+    for _ in 0..2 {
+        let dpop_key = record.dpop_key.expose();
+        needles.push(dpop_key.to_vec());
+        needles.push(base64url::encode(dpop_key).into_bytes());
+        needles.push(dpop_key.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into_bytes());
+        needles.push(record.access_token.expose().clone().into_bytes());
+        needles.push(record.refresh_token.as_ref().unwrap().expose().clone().into_bytes());
+        record.generation += 1;
+        record.access_token = String::from("the access token after it").into();
+        record.refresh_token = Some(String::from("the refresh token after it").into());
+        store.sessions.replace(&record).await.unwrap();
+    }
+
+    // A login waits as the engine leaves it: sealed, under a hash of its state.
+    let verifier = PkceVerifier::from_entropy([4; 32]);
+    let sealed = store.ring.seal_keys().for_purpose("flow").seal(verifier.expose().as_bytes(), b"", [5; 24]);
+    needles.push(verifier.expose().as_bytes().to_vec());
+    let flow = StoredFlow::new(FlowKey::from_octets([1; 32]), [2; 32], sealed.unwrap(), NOW);
+    store.flows.put(flow).await.unwrap();
+
+    let cookie = "the value of a cookie";
+    needles.push(cookie.as_bytes().to_vec());
+    let mut web = web(1);
+    web.id = WebSessionId::of_cookie(cookie);
+    store.web_sessions.put(web).await.unwrap();
+
+    for purpose in KeyPurpose::ALL {
+        for key in store.ring.keys(purpose) {
+            needles.push(key.secret().expose().to_vec());
+            needles.push(base64url::encode(key.secret().expose()).into_bytes());
+        }
+    }
+    needles.push(MASTER.to_vec());
+    needles.push(base64url::encode(MASTER).into_bytes());
+
+    let mut seen = Vec::new();
+    for (name, file) in raw(&folder) {
+        for needle in &needles {
+            assert!(!holds(&file, needle), "{name} holds {}", String::from_utf8_lossy(needle));
+        }
+        if holds(&file, record.key.did().as_str().as_bytes()) {
+            seen.push(name);
+        }
+    }
+    assert_eq!(seen, ["store.db-wal"], "the rows were looked at, where they are");
+
+    drop(store);
+    let (_, file) = raw(&folder).pop().unwrap();
+    assert!(holds(&file, record.key.did().as_str().as_bytes()));
+    for needle in &needles {
+        assert!(!holds(&file, needle), "holds {}", String::from_utf8_lossy(needle));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_file_of_the_store_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = TestFolder::new();
+    let _store = open_at(&folder.file("store.db")).await;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["store.db", "store.db-shm", "store.db-wal"]);
+}
+
+#[tokio::test]
+async fn another_master_secret_is_refused_and_changes_nothing() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let kids = open_at(&path).await.ring.signing_keys().len();
+    let url = StoreUrl::Sqlite(path.clone());
+    let error = open(&url, &MasterSecret::generate([2; 32]).0, NOW).await.unwrap_err();
+    assert!(matches!(error, OpenError::KeyRing(KeyRingError::OtherSecret { .. })), "{error}");
+    assert!(error.to_string().contains("the secret file is not the one this store was made with"));
+    assert_eq!(open_at(&path).await.ring.signing_keys().len(), kids);
+}
+
+#[tokio::test]
+async fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    drop(open_at(&path).await);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(
+        matches!(error, SqliteError::Newer { found, known: VERSION, .. } if found == VERSION + 1),
+        "{error}"
+    );
+    assert!(error.to_string().contains("later version") && error.to_string().contains("store.db"), "{error}");
+
+    let path = folder.file("other.db");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    drop(other);
+    let before = fs::read(&path).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, SqliteError::Foreign { .. }), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    let path = folder.file("notes.txt");
+    fs::write(&path, "not a database at all, but long enough to be one".repeat(40)).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, SqliteError::Open { .. }) && error.to_string().contains("notes.txt"), "{error}");
+
+    let path = folder.file("no/such/folder.db");
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, SqliteError::Create { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_open_a_new_file_at_once_end_with_one_ring() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { open_at(&path).await })
+        })
+        .collect();
+    let mut rings = Vec::new();
+    for opening in opening {
+        let store = opening.await.unwrap();
+        let ids = KeyPurpose::ALL
+            .map(|purpose| store.ring.keys(purpose).map(|key| key.id().to_owned()).collect::<Vec<_>>());
+        rings.push(ids);
+    }
+    assert!(rings.iter().all(|ids| *ids == rings[0] && ids.iter().all(|ids| ids.len() == 1)), "{rings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_have_one_file_open_share_it() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let (one, two) = (open_at(&path).await, open_at(&path).await);
+    let record = session([1; 32]).unwrap();
+    one.sessions.insert(&record).await.unwrap();
+
+    let key = |n: u8| FlowKey::from_octets([n; 32]);
+    for n in 0..50 {
+        one.flows.put(StoredFlow::new(key(n), [0; 32], vec![n], NOW)).await.unwrap();
+    }
+    let racers: Vec<_> = (0..100_u8)
+        .map(|n| {
+            let flows = if n % 2 == 0 { one.flows.clone() } else { two.flows.clone() };
+            tokio::spawn(async move { flows.take(key(n / 2), [0; 32]).await.unwrap() })
+        })
+        .collect();
+    let mut taken = Vec::new();
+    for racer in racers {
+        if let TakenFlow::Taken(sealed) = racer.await.unwrap() {
+            taken.push(sealed[0]);
+        }
+    }
+    taken.sort_unstable();
+    assert_eq!(taken, (0..50).collect::<Vec<u8>>());
+
+    assert!(two.sessions.remove(&record.key).await.unwrap().is_some());
+    assert!(one.sessions.load(&record.key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_another_process_sealed_under_a_newer_key_opens() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let old = open_at(&path).await;
+    rotate_ring_key(&*old.key_ring, &master(), KeyPurpose::Seal, [2; 32], NOW).await.unwrap();
+    let new = open_at(&path).await;
+    for n in [1, 2] {
+        new.sessions.insert(&session([n; 32]).unwrap()).await.unwrap();
+    }
+    let old_again = SqliteSessions::new(SqliteStore::open(&path).await.unwrap(), master(), &old.ring);
+    assert!(old.sessions.load(&session([1; 32]).unwrap().key).await.unwrap().is_some());
+    assert!(old_again.remove(&session([2; 32]).unwrap().key).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_open_is_reported_and_stays() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let store = open_at(&path).await;
+    let record = session([1; 32]).unwrap();
+    store.sessions.insert(&record).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute("UPDATE sessions SET sealed = zeroblob(100)", []).unwrap();
+    for error in [
+        store.sessions.load(&record.key).await.unwrap_err(),
+        store.sessions.remove(&record.key).await.unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(text.contains("store.db") && text.contains("does not open"), "{text}");
+    }
+    let rows: i64 = other.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn a_sealed_session_opens_under_its_own_name_only() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let store = open_at(&path).await;
+    let (alice, mallory) = (session([1; 32]).unwrap(), session([2; 32]).unwrap());
+    store.sessions.insert(&alice).await.unwrap();
+    store.sessions.insert(&mallory).await.unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute(
+            "UPDATE sessions SET sealed = (SELECT sealed FROM sessions WHERE did = ?) WHERE did = ?",
+            [alice.key.did().as_str(), mallory.key.did().as_str()],
+        )
+        .unwrap();
+    assert!(store.sessions.load(&mallory.key).await.is_err());
+    assert!(store.sessions.load(&alice.key).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn beyond_the_queue_who_asks_is_told_at_once() {
+    let folder = TestFolder::new();
+    let writer = Writer::start(&folder.file("store.db")).await.unwrap();
+    let (started, has_started) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let blocked = writer
+        .submit(move |_| {
+            started.send(()).unwrap();
+            released.recv().unwrap();
+            Ok(())
+        })
+        .unwrap();
+    has_started.recv().unwrap();
+    let waiting: Vec<_> = (0..QUEUE).map(|n| writer.submit(move |_| Ok(n)).unwrap()).collect();
+    let error = writer.submit(|_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("too much is waiting") && error.contains("store.db"), "{error}");
+    release.send(()).unwrap();
+    blocked.await.unwrap().unwrap();
+    for (n, waiting) in waiting.into_iter().enumerate() {
+        assert_eq!(waiting.await.unwrap().unwrap(), n);
+    }
+}
+
+#[tokio::test]
+async fn an_act_that_fails_leaves_nothing_behind() {
+    let folder = TestFolder::new();
+    let store = SqliteStore::open(&folder.file("store.db")).await.unwrap();
+    let failed = store.writer.write(|connection| {
+        connection.execute("INSERT INTO flows VALUES (x'01', x'02', x'03', 4)", [])?;
+        connection.execute("INSERT INTO nowhere VALUES (1)", [])
+    });
+    assert!(failed.await.unwrap_err().to_string().contains("store.db"));
+    let rows = store.writer.read(|connection| {
+        connection.query_row("SELECT count(*) FROM flows", [], |row| row.get::<_, i64>(0))
+    });
+    assert_eq!(rows.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_done_though_nobody_waits() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let writer = Writer::start(&path).await.unwrap();
+    drop(writer.submit(|connection| {
+        connection.execute("INSERT INTO flows VALUES (zeroblob(32), x'02', x'03', 4)", [])
+    }));
+    drop(writer);
+    let rows: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM flows", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn commits_are_as_durable_as_sqlite_makes_them() {
+    let folder = TestFolder::new();
+    let store = SqliteStore::open(&folder.file("store.db")).await.unwrap();
+    for (pragma, expected) in [("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)] {
+        let value = store
+            .writer
+            .read(move |connection| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)));
+        assert_eq!(value.await.unwrap(), expected, "{pragma}");
+    }
+    let mode = store.writer.read(|connection| {
+        connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))
+    });
+    assert_eq!(mode.await.unwrap(), "wal");
+}
+
+#[tokio::test]
+async fn a_store_that_a_later_version_has_changed_is_not_ready() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.ping().await.unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+    assert!(store.ping().await.unwrap_err().to_string().contains("another version"));
+}
+
+#[tokio::test]
+async fn rows_that_a_later_version_wrote_are_reported() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    WebSessionStore::put(&store, web(1)).await.unwrap();
+    Connection::open(&path).unwrap().execute("UPDATE web_sessions SET provider = 'A/B'", []).unwrap();
+    let error = WebSessionStore::load(&store, web(1).id, NOW).await.unwrap_err();
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn times_beyond_what_sqlite_counts_are_kept_as_the_last() {
+    let folder = TestFolder::new();
+    let store = SqliteStore::open(&folder.file("store.db")).await.unwrap();
+    let mut web = web(1);
+    web.expires_at = UnixTime::from_secs(u64::MAX);
+    WebSessionStore::put(&store, web.clone()).await.unwrap();
+    let loaded = WebSessionStore::load(&store, web.id, NOW).await.unwrap().unwrap();
+    assert_eq!(loaded.expires_at, UnixTime::from_secs(i64::MAX as u64));
+    let key = RingKey::generate(KeyPurpose::Seal, [1; 32], UnixTime::from_secs(u64::MAX));
+    let row = key.seal(&master(), [1; 24]).unwrap();
+    store.add(row).await.unwrap();
+    assert_eq!(store.list().await.unwrap()[0].created_at, UnixTime::from_secs(i64::MAX as u64));
+}

@@ -1,0 +1,26 @@
+//! The clock and the random source: read here, and nowhere else in this workspace's request paths.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use vestibule_oauth_core::{Seed, UnixTime};
+
+/// The time, in whole seconds. A clock before 1970 reads as 1970.
+pub(crate) fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime::from_secs(since.as_secs())
+}
+
+/// 32 octets from the operating system. Without randomness nothing here is safe, so the process ends where there is none.
+pub(crate) fn entropy() -> [u8; 32] {
+    let mut octets = [0; 32];
+    if let Err(error) = getrandom::fill(&mut octets) {
+        tracing::error!(%error, "the operating system gives no random octets");
+        std::process::abort();
+    }
+    octets
+}
+
+/// Fresh randomness for one phase.
+pub(crate) fn seed() -> Seed {
+    Seed::from_entropy(entropy())
+}

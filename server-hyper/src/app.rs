@@ -1,0 +1,412 @@
+//! The server's routes: the login service, and what the binary puts around it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use http::{Method, Request, Response, StatusCode, request};
+use http_body::Body as HttpBody;
+use serde_json::json;
+use url::{Host, Url};
+use vestibule_atproto_identity::login::{AtprotoClient, ClientDisplay, SessionRecord, Sessions};
+use vestibule_atproto_identity::net::Network;
+use vestibule_atproto_identity::{DevelopmentNames, Handle};
+use vestibule_dpop::default_signer;
+use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
+use vestibule_storage::{Housekeeping, Opened, WebSession};
+use vestibule_strategy::cookie::CookiePolicy;
+use vestibule_strategy::{AssertionKey, Failure, Provenance, ReturnTo};
+
+use crate::ambient;
+use crate::body::{Body, BodyError};
+use crate::login::{FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
+use crate::pages::{Pages, Problem, STYLE, SignIn, SignedIn};
+use crate::profile::Profiles;
+use crate::respond;
+use crate::web::WebSessions;
+
+/// Everything a route needs.
+pub struct App {
+    pub(crate) public_url: Url,
+    pub(crate) login: LoginService,
+    pub(crate) web: WebSessions,
+    pub(crate) network: Network,
+    pub(crate) body_limit: u64,
+    pages: Arc<Pages>,
+    profiles: Profiles,
+    housekeeping: Arc<dyn Housekeeping>,
+}
+
+/// What a server is made of.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs, reason = "meant to be written out by whoever makes a server")]
+pub struct AppSetup {
+    /// Where people reach it; without a path.
+    pub public_url: Url,
+    /// What a login asks for.
+    pub scope: ScopeSet,
+    /// What people's servers show of it.
+    pub display: ClientDisplay,
+    /// What completes a handle without a dot.
+    pub handle_suffix: Option<String>,
+    /// The PLC directory.
+    pub plc_url: Url,
+    /// Whether names and addresses of development are good.
+    pub development: DevelopmentNames,
+    /// The store, opened.
+    pub store: Opened,
+    /// The network.
+    pub network: Network,
+    /// The largest body that `/xrpc` passes on, in octets.
+    pub body_limit: u64,
+}
+
+impl App {
+    /// A server ready to answer.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(setup: AppSetup) -> Result<Self, SetupError> {
+        let cookies = CookiePolicy::for_site(&setup.public_url).map_err(SetupError::Insecure)?;
+        if setup.public_url.path() != "/" || setup.public_url.query().is_some() {
+            return Err(SetupError::BaseUrl);
+        }
+        let http: Arc<dyn HttpClient> = Arc::new(setup.network.clone());
+        let pages = Arc::new(Pages::load().map_err(|error| SetupError::Template(error.to_string()))?);
+        let web = WebSessions::new(setup.store.web_sessions, cookies, Arc::clone(&http));
+        let mut login = LoginSetup::new(setup.public_url.clone(), setup.plc_url, setup.scope);
+        login.display = setup.display;
+        login.handle_suffix = setup.handle_suffix;
+        login.development = setup.development;
+        let keys = setup.store.ring.signing_keys();
+        let parts = LoginParts {
+            flows: setup.store.flows,
+            sessions: setup.store.sessions,
+            seal_keys: setup.store.ring.seal_keys(),
+            client_keys: keys
+                .into_iter()
+                .map(|key| AssertionKey::new(key.kid, default_signer(&key.secret)))
+                .collect(),
+            http,
+            dns: Arc::new(setup.network.clone()),
+        };
+        let hooks = Arc::new(Hall { web: web.clone(), pages: Arc::clone(&pages) });
+        Ok(Self {
+            public_url: setup.public_url,
+            login: LoginService::new(login, parts, hooks)?,
+            web,
+            network: setup.network,
+            body_limit: setup.body_limit,
+            pages,
+            profiles: Profiles::new(),
+            housekeeping: setup.store.housekeeping,
+        })
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// None: what goes wrong is an answer as well.
+    pub async fn handle<B>(self: Arc<Self>, request: Request<B>) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let https = self.public_url.scheme() == "https";
+        let mut response = self.route(request).await;
+        respond::harden(response.headers_mut(), https);
+        Ok(response)
+    }
+
+    /// The server's face: method and path to handler, one match.
+    async fn route<B>(self: Arc<Self>, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let path = request.uri().path().to_owned();
+        let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
+        if let Some(elsewhere) = self.other_name_of_loopback(&request) {
+            return whole(elsewhere);
+        }
+        match (&method, path.as_str()) {
+            (_, "/login" | "/callback" | "/client-metadata.json" | "/jwks.json") => {
+                self.login.handle(request).await.map(Body::streamed)
+            }
+            (&Method::GET, "/") => whole(self.home(request.into_parts().0).await),
+            (&Method::GET, "/session") => whole(self.session(&request.into_parts().0).await),
+            (&Method::POST, "/logout") => whole(self.logout(request.into_parts().0).await),
+            (&Method::GET, "/assets/style.css") => whole(style()),
+            (&Method::GET, "/healthz") => {
+                whole(respond::json_answer(StatusCode::OK, &json!({ "status": "ok" })))
+            }
+            (&Method::GET, "/readyz") => whole(self.ready().await),
+            (&Method::GET | &Method::POST, xrpc) if xrpc.starts_with("/xrpc/") => self.xrpc(request).await,
+            (_, "/" | "/session" | "/assets/style.css" | "/healthz" | "/readyz") => {
+                whole(respond::wrong_method("GET, HEAD"))
+            }
+            (_, "/logout") => whole(respond::wrong_method("POST")),
+            (_, xrpc) if xrpc.starts_with("/xrpc/") => whole(respond::wrong_method("GET, POST")),
+            _ => whole(self.not_found(&request.into_parts().0)),
+        }
+    }
+
+    /// `http://localhost:8080` is another origin than `http://127.0.0.1:8080`: a login begun on one name would come back to
+    /// the other, without its cookie. So a person who opens a page by the wrong name is sent to the right one.
+    fn other_name_of_loopback<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
+        let literal = matches!(self.public_url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)));
+        let asked = request.headers().get(HOST)?.to_str().ok()?;
+        let by_name = asked.split(':').next().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
+        let page = request.method() == Method::GET && matches!(request.uri().path(), "/" | "/login");
+        if !(literal && by_name && page && self.public_url.scheme() == "http") {
+            return None;
+        }
+        let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        Some(respond::see_other(self.public_url.join(target).ok()?.as_str()))
+    }
+
+    /// `GET /`: who is signed in, or the form that signs in.
+    async fn home(&self, parts: request::Parts) -> Response<Bytes> {
+        let (web_session, record) = match self.signed_in(&parts).await {
+            Ok(Some(both)) => both,
+            Ok(None) => return self.sign_in_page(&parts),
+            Err(unavailable) => return self.unavailable(&parts, &unavailable),
+        };
+        let did = web_session.subject;
+        let display_name = self.profiles.display_name(&did, &record.pds, ambient::now(), &self.network).await;
+        let page = SignedIn {
+            handle: web_session.name,
+            display_name,
+            did,
+            pds: Some(record.pds.to_string()),
+            scopes: record.scope.iter().map(str::to_owned).collect(),
+            expires: record.expires_at.map(|end| in_words(end.since(ambient::now()))),
+        };
+        respond::page(StatusCode::OK, self.pages.signed_in(&page))
+    }
+
+    fn sign_in_page(&self, parts: &request::Parts) -> Response<Bytes> {
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let params = Params::parse(query, &FormRules::DEFAULT).unwrap_or_default();
+        let return_to =
+            params.value("return_to").and_then(|text| ReturnTo::parse(text, &self.public_url).ok());
+        let page = SignIn { return_to: return_to.as_ref().map(ReturnTo::as_str), ..SignIn::default() };
+        respond::page(StatusCode::OK, self.pages.sign_in(&page))
+    }
+
+    /// `GET /session`: who is signed in, for an app's own front end. Never a token.
+    async fn session(&self, parts: &request::Parts) -> Response<Bytes> {
+        match self.signed_in(parts).await {
+            Ok(Some((web_session, record))) => {
+                let body = json!({
+                    "did": record.key.did().as_str(),
+                    "handle": record.handle.as_ref().map(Handle::as_str),
+                    "pds": record.pds.as_str(),
+                    "scope": record.scope.to_string(),
+                    "expires_at": record.expires_at,
+                    "provider": web_session.provider.as_str(),
+                });
+                respond::json_answer(StatusCode::OK, &body)
+            }
+            Ok(None) => not_signed_in(),
+            Err(unavailable) => self.unavailable(parts, &unavailable),
+        }
+    }
+
+    /// `POST /logout`: ends the session here, and at the person's server with the last browser that uses it.
+    async fn logout(self: Arc<Self>, parts: request::Parts) -> Response<Bytes> {
+        if !Provenance::of(&parts.headers, &self.public_url).may_post() {
+            return self.cross_site(&parts);
+        }
+        let app = Arc::clone(&self);
+        let headers = parts.headers.clone();
+        // Not to be cut short by a browser that goes away: the tokens have to be given back.
+        let ended = tokio::spawn(async move { app.web.end(&headers, app.login.sessions()).await }).await;
+        match ended {
+            Ok(Ok(())) => {
+                let mut response = respond::see_other("/");
+                response.headers_mut().extend(self.web.clear().map(|cookie| (SET_COOKIE, cookie)));
+                response
+            }
+            Ok(Err(unavailable)) => self.unavailable(&parts, &unavailable),
+            Err(_) => respond::error_answer(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                "something broke here",
+            ),
+        }
+    }
+
+    /// `GET /readyz`: whether requests can be served, which takes a store.
+    async fn ready(&self) -> Response<Bytes> {
+        match self.housekeeping.ping().await {
+            Ok(()) => respond::json_answer(StatusCode::OK, &json!({ "status": "ready" })),
+            Err(error) => {
+                tracing::error!(%error, "not ready");
+                respond::json_answer(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    &json!({ "status": "store unavailable" }),
+                )
+            }
+        }
+    }
+
+    /// The client that people's servers know.
+    pub fn client(&self) -> &AtprotoClient {
+        self.login.client()
+    }
+
+    /// Throws away what has expired; to be called now and then.
+    pub async fn sweep(&self) {
+        if let Err(error) = self.housekeeping.sweep(ambient::now()).await {
+            tracing::warn!(%error, "expired rows were not thrown away");
+        }
+    }
+
+    /// The browser's session and the session at the person's server behind it, both alive.
+    async fn signed_in(
+        &self,
+        parts: &request::Parts,
+    ) -> Result<Option<(WebSession, SessionRecord)>, StoreUnavailable> {
+        let Some(web_session) = self.web.current(&parts.headers, ambient::now()).await? else {
+            return Ok(None);
+        };
+        let record = match &web_session.session {
+            Some(key) => self.login.sessions().load(key).await?,
+            None => None,
+        };
+        match record {
+            Some(record) => Ok(Some((web_session, record))),
+            None => self.web.forget(&web_session).await.map(|()| None),
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        self.login.sessions()
+    }
+
+    pub(crate) fn unavailable(&self, parts: &request::Parts, error: &StoreUnavailable) -> Response<Bytes> {
+        tracing::error!(%error, "store unavailable");
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable");
+        let sentence = "We cannot get at our records just now. Nothing is lost; try again in a little while.";
+        let mut response = if respond::wants_page(&parts.headers) {
+            respond::page(status, self.pages.notice("Back in a moment", sentence, Some(code)))
+        } else {
+            respond::error_answer(status, code, sentence)
+        };
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        response
+    }
+
+    pub(crate) fn cross_site(&self, parts: &request::Parts) -> Response<Bytes> {
+        let code = "cross_site_request";
+        let sentence = format!(
+            "This came from another site, or from a program that does not say Origin: {}.",
+            self.origin()
+        );
+        if respond::wants_page(&parts.headers) {
+            return respond::page(
+                StatusCode::FORBIDDEN,
+                self.pages.notice("Not from here", &sentence, Some(code)),
+            );
+        }
+        respond::error_answer(StatusCode::FORBIDDEN, code, &sentence)
+    }
+
+    fn not_found(&self, parts: &request::Parts) -> Response<Bytes> {
+        let sentence = "There is nothing at this address.";
+        if respond::wants_page(&parts.headers) {
+            return respond::page(StatusCode::NOT_FOUND, self.pages.notice("Not found", sentence, None));
+        }
+        respond::error_answer(StatusCode::NOT_FOUND, "not_found", sentence)
+    }
+
+    fn origin(&self) -> String {
+        self.public_url.origin().ascii_serialization()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("public_url", &self.public_url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// What this server answers to a login: a cookie session and the way on, or a page that says what went wrong.
+struct Hall {
+    web: WebSessions,
+    pages: Arc<Pages>,
+}
+
+impl LoginHooks for Hall {
+    fn signed_in<'a>(
+        &'a self,
+        login: FinishedLogin,
+        request: &'a request::Parts,
+    ) -> BoxFuture<'a, Response<Bytes>> {
+        Box::pin(async move {
+            let now = ambient::now();
+            let cookie = match self.web.begin(&login.auth, login.session, now).await {
+                Ok(cookie) => cookie,
+                Err(error) => {
+                    tracing::error!(%error, "a web session was not stored");
+                    let sentence = "We could not save your sign-in. Try again.";
+                    let code = "session_store_failed";
+                    return respond::error_answer(StatusCode::INTERNAL_SERVER_ERROR, code, sentence);
+                }
+            };
+            // The session this browser had before is over; failing to end it must not fail the new one.
+            if let Err(error) = self.web.end(&request.headers, &login.sessions).await {
+                tracing::warn!(%error, "the browser's former session was not ended");
+            }
+            let mut response =
+                respond::see_other(login.flow.return_to.as_ref().map_or("/", ReturnTo::as_str));
+            response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+            response
+        })
+    }
+
+    fn failed<'a>(&'a self, failure: Failure, request: &'a request::Parts) -> BoxFuture<'a, Response<Bytes>> {
+        Box::pin(async move {
+            let mut response = if respond::wants_page(&request.headers) {
+                let problem = Problem { sentence: failure.for_person(), code: failure.kind().code() };
+                let page = SignIn { problem: Some(problem), ..SignIn::default() };
+                respond::page(failure.kind().status(), self.pages.sign_in(&page))
+            } else {
+                respond::failure_answer(&failure)
+            };
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            response
+        })
+    }
+}
+
+pub(crate) fn not_signed_in() -> Response<Bytes> {
+    respond::error_answer(StatusCode::UNAUTHORIZED, "not_signed_in", "Nobody is signed in with this browser.")
+}
+
+pub(crate) fn whole(response: Response<Bytes>) -> Response<Body> {
+    response.map(Body::from)
+}
+
+fn style() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(STYLE.as_bytes()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
+}
+
+/// A span to come, for people: "in 5 minutes".
+fn in_words(span: Duration) -> String {
+    let plural = |count: u64, unit: &str| format!("in {count} {unit}{}", if count == 1 { "" } else { "s" });
+    match span.as_secs() {
+        0..60 => "within a minute".to_owned(),
+        seconds @ 60..3600 => plural(seconds / 60, "minute"),
+        seconds => plural(seconds / 3600, "hour"),
+    }
+}

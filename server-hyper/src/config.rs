@@ -1,0 +1,233 @@
+//! Settings: flags and environment first, `vestibule.toml` for what does not fit a flag.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use thiserror::Error;
+use url::Url;
+use vestibule_atproto_identity::DevelopmentNames;
+use vestibule_atproto_identity::login::ClientDisplay;
+use vestibule_atproto_identity::net::{Network, NetworkConfig, NetworkError, PrivateNetwork};
+use vestibule_oauth_core::{InvalidScope, ScopeSet};
+use vestibule_storage::StoreUrl;
+
+/// The front hall of your apps: people sign in with their AT Protocol handle.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vestibule",
+    version,
+    after_help = "Without a command the server is started:\n  vestibule --listen 127.0.0.1:8080 --store sqlite:vestibule.db"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server (what happens without a command, too).
+    #[command(after_help = "Example:\n  vestibule serve --public-url https://login.example.com")]
+    Serve(ServeArgs),
+    /// Show how a handle or DID is resolved, step by step.
+    #[command(
+        after_help = "Example:\n  vestibule resolve alice.example.com\n  vestibule resolve did:plc:ewvi7nxzyoun6zhxrhs64oiz --json"
+    )]
+    Resolve(ResolveArgs),
+    /// Check the configuration, and what this server publishes about itself.
+    #[command(after_help = "Example:\n  vestibule check --public-url https://login.example.com")]
+    Check(ServeArgs),
+    /// Look after the keys in the store.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  vestibule key list\n  vestibule key rotate --store sqlite:vestibule.db"
+    )]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List the keys: names, uses and ages, never the keys.
+    #[command(after_help = "Example:\n  vestibule key list --store sqlite:vestibule.db")]
+    List(StoreArgs),
+    /// Add a new key of each kind; the old ones go on opening and publishing what was made with them.
+    #[command(
+        after_help = "Example:\n  vestibule key rotate --store sqlite:vestibule.db\n\nRestart the server to use the new keys."
+    )]
+    Rotate(StoreArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; port 0 takes any free port.
+    #[arg(long, env = "VESTIBULE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Where people reach this server; the only source of the URLs it builds. https, unless on loopback. [default:
+    /// http://127.0.0.1:<port>]
+    #[arg(long, env = "VESTIBULE_PUBLIC_URL")]
+    pub(crate) public_url: Option<Url>,
+    /// The largest body that /xrpc passes on to a person's server, in octets.
+    #[arg(long, env = "VESTIBULE_XRPC_BODY_LIMIT", default_value_t = 104_857_600)]
+    pub(crate) xrpc_body_limit: u64,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Where records are kept: sqlite:PATH, postgres://…, or memory: (lost when the server ends).
+    #[arg(long, env = "VESTIBULE_STORE", default_value = "sqlite:vestibule.db")]
+    pub(crate) store: StoreUrl,
+    /// File with the master secret; made when absent, readable by its owner only.
+    #[arg(long, env = "VESTIBULE_SECRET_FILE", default_value = "vestibule.secret")]
+    pub(crate) secret_file: PathBuf,
+    /// Configuration file. [default: vestibule.toml, if there is one]
+    #[arg(long, env = "VESTIBULE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NetworkArgs {
+    /// PLC directory, where did:plc identities are looked up.
+    #[arg(long, env = "VESTIBULE_PLC_URL", default_value = "https://plc.directory")]
+    pub(crate) plc_url: Url,
+    /// Name server, ADDR:PORT, for every name this server looks up. [default: the system's]
+    #[arg(long, env = "VESTIBULE_DNS")]
+    pub(crate) dns: Option<SocketAddr>,
+    /// Extra trust anchors, a PEM file.
+    #[arg(long, env = "VESTIBULE_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Let outbound calls reach http, loopback and private addresses: for development and tests.
+    #[arg(long, env = "VESTIBULE_ALLOW_PRIVATE_NETWORK")]
+    pub(crate) allow_private_network: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResolveArgs {
+    /// A handle, a DID, or the address of a server.
+    pub(crate) subject: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+impl NetworkArgs {
+    /// Whether names and addresses of development are good.
+    pub(crate) const fn development(&self) -> DevelopmentNames {
+        if self.allow_private_network { DevelopmentNames::Allowed } else { DevelopmentNames::Refused }
+    }
+
+    /// The network these flags describe.
+    pub(crate) fn open(&self) -> Result<Network, ConfigError> {
+        let reach =
+            if self.allow_private_network { PrivateNetwork::Allowed } else { PrivateNetwork::Refused };
+        let mut config = NetworkConfig::default().with_private_network(reach);
+        if let Some(dns) = self.dns {
+            config = config.with_dns(dns);
+        }
+        if let Some(path) = &self.ca_file {
+            config = config.with_extra_roots_pem(read(path)?);
+        }
+        Network::new(config).map_err(ConfigError::Network)
+    }
+}
+
+/// `vestibule.toml`. An unknown name in it is an error: a misspelt setting that is passed over helps nobody.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfigFile {
+    /// The client that people's servers see.
+    pub(crate) atproto: AtprotoSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AtprotoSection {
+    scope: Option<String>,
+    client_name: Option<String>,
+    logo_uri: Option<Url>,
+    tos_uri: Option<Url>,
+    policy_uri: Option<Url>,
+    /// What completes a handle without a dot.
+    pub(crate) default_handle_suffix: Option<String>,
+}
+
+impl AtprotoSection {
+    /// What a login asks for: `atproto`, unless told otherwise.
+    pub(crate) fn scope(&self) -> Result<ScopeSet, ConfigError> {
+        self.scope.as_deref().unwrap_or("atproto").parse().map_err(ConfigError::Scope)
+    }
+
+    /// What people's servers show of this one; `home` is where it lives.
+    pub(crate) fn display(&self, home: &Url) -> ClientDisplay {
+        ClientDisplay {
+            client_name: self.client_name.clone(),
+            client_uri: (home.scheme() == "https").then(|| home.clone()),
+            logo_uri: self.logo_uri.clone(),
+            tos_uri: self.tos_uri.clone(),
+            policy_uri: self.policy_uri.clone(),
+        }
+    }
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`, or `vestibule.toml` if there is one.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let usual = Path::new("vestibule.toml");
+        let path = match path {
+            Some(path) => path,
+            None if usual.exists() => usual,
+            None => return Ok(Self::default()),
+        };
+        let text = String::from_utf8(read(path)?).map_err(|_| ConfigError::NotUtf8(path.to_owned()))?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Toml { path: path.to_owned(), why: error.to_string() })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), why: error.to_string() })
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    #[error("{}: cannot be read: {why}", path.display())]
+    Unreadable { path: PathBuf, why: String },
+    #[error("{}: is not UTF-8", .0.display())]
+    NotUtf8(PathBuf),
+    #[error("{}: {why}", path.display())]
+    Toml { path: PathBuf, why: String },
+    #[error("atproto.scope: {0}")]
+    Scope(InvalidScope),
+    #[error("network: {0}")]
+    Network(NetworkError),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_setting_is_an_error() {
+        let error = toml::from_str::<ConfigFile>("[atproto]\nscoop = \"atproto\"").unwrap_err();
+        assert!(error.to_string().contains("scoop"));
+        let config: ConfigFile = toml::from_str("[atproto]\nscope = \"atproto transition:generic\"").unwrap();
+        assert_eq!(config.atproto.scope().unwrap().to_string(), "atproto transition:generic");
+    }
+}

@@ -1,0 +1,23 @@
+//! The `vestibule` server, and the login routes it mounts, for mounting elsewhere.
+//!
+//! [`LoginService`] is a service for hyper, tower and axum: it answers `/login`, `/callback`, `/client-metadata.json` and
+//! `/jwks.json` below any prefix, with your stores, and asks two hooks of yours what to answer when somebody signed in or
+//! a login failed. The binary mounts that same service and adds pages, a session cookie and `/xrpc`.
+//!
+//! Mounted in axum it is the example `axum` of this crate. The binary's routes and flags are described in the README of
+//! the project.
+
+mod ambient;
+mod app;
+mod body;
+mod login;
+mod pages;
+mod profile;
+mod respond;
+mod web;
+mod xrpc;
+
+pub use app::{App, AppSetup};
+pub use body::{Body, BodyError};
+pub use login::{FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
+pub use respond::{failure_answer, wants_page};

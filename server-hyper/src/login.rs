@@ -1,0 +1,395 @@
+//! The login routes, as one service that mounts anywhere.
+//!
+//! `GET|POST /login`, `GET|POST /callback`, `GET /client-metadata.json` and `GET /jwks.json`, below whatever prefix the
+//! base URL has. What happens after a login, or after a failed one, is the application's to say: two hooks, each of which
+//! gives the response. The binary `vestibule` mounts this same service.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::{Method, Request, Response, StatusCode, request};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, Full, Limited};
+use thiserror::Error;
+use url::Url;
+use vestibule_atproto_identity::login::{
+    AtprotoClient, AtprotoStrategy, ClientDisplay, Directory, InvalidClient, SessionKey, SessionStore,
+    Sessions, session_of,
+};
+use vestibule_atproto_identity::{DevelopmentNames, ResolveOptions};
+use vestibule_oauth_core::seal::SealKeys;
+use vestibule_oauth_core::{BoxFuture, HttpClient, ScopeSet, TxtLookup};
+use vestibule_strategy::cookie::InsecureSite;
+use vestibule_strategy::{
+    AssertionKey, Auth, Begun, DuplicateProvider, Engine, Failure, FailureKind, Fault, Finished, FlowInfo,
+    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, ProviderId,
+};
+
+use crate::ambient;
+use crate::respond;
+
+/// What the application says about a login.
+pub trait LoginHooks: Send + Sync {
+    /// Somebody signed in: the session is kept, nothing has been answered yet. Make a new session of your own here, under
+    /// a new id, and say where the person goes.
+    fn signed_in<'a>(
+        &'a self,
+        login: FinishedLogin,
+        request: &'a request::Parts,
+    ) -> BoxFuture<'a, Response<Bytes>>;
+
+    /// A login failed, in either phase. [`failure_answer`](crate::failure_answer) is a plain answer to begin with.
+    fn failed<'a>(&'a self, failure: Failure, request: &'a request::Parts) -> BoxFuture<'a, Response<Bytes>>;
+}
+
+/// A login that came to its end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FinishedLogin {
+    /// Who it is.
+    pub auth: Auth,
+    /// Their session at their own server.
+    pub session: SessionKey,
+    /// Through which it is used and ended; the same as [`LoginService::sessions`].
+    pub sessions: Arc<Sessions>,
+    /// What the login was for, and where the person wanted to go.
+    pub flow: FlowInfo,
+}
+
+/// What the service has to know of the application.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LoginSetup {
+    /// Where the routes are, prefix included: `https://app.example/auth/`. The only source of the URLs that are built.
+    pub base_url: Url,
+    /// What a login asks for; contains `atproto`.
+    pub scope: ScopeSet,
+    /// What people's servers show of the application.
+    pub display: ClientDisplay,
+    /// What completes a handle without a dot.
+    pub handle_suffix: Option<String>,
+    /// The PLC directory.
+    pub plc_url: Url,
+    /// Whether names and addresses of development are good.
+    pub development: DevelopmentNames,
+}
+
+impl LoginSetup {
+    /// A setup that asks for `atproto` alone and uses the public PLC directory at `plc_url`.
+    pub fn new(base_url: Url, plc_url: Url, scope: ScopeSet) -> Self {
+        Self {
+            base_url,
+            scope,
+            display: ClientDisplay::default(),
+            handle_suffix: None,
+            plc_url,
+            development: DevelopmentNames::Refused,
+        }
+    }
+}
+
+/// What the service works with: the caller's stores, keys and network.
+#[derive(Clone)]
+#[allow(clippy::exhaustive_structs, reason = "meant to be written out by whoever mounts the service")]
+pub struct LoginParts {
+    /// Pending logins.
+    pub flows: Arc<dyn FlowStore>,
+    /// Sessions at people's servers.
+    pub sessions: Arc<dyn SessionStore>,
+    /// The keys that seal what is kept.
+    pub seal_keys: SealKeys,
+    /// The keys that a client on the web signs with, newest first; not used on loopback.
+    pub client_keys: Vec<AssertionKey>,
+    /// HTTPS.
+    pub http: Arc<dyn HttpClient>,
+    /// DNS.
+    pub dns: Arc<dyn TxtLookup>,
+}
+
+impl fmt::Debug for LoginParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginParts").field("seal_keys", &self.seal_keys).finish_non_exhaustive()
+    }
+}
+
+/// The login routes. Cheap to clone; a hyper `Service` and a tower `Service`.
+#[derive(Clone)]
+pub struct LoginService(Arc<Inner>);
+
+struct Inner {
+    prefix: String,
+    provider: ProviderId,
+    client: Arc<AtprotoClient>,
+    directory: Arc<Directory>,
+    sessions: Arc<Sessions>,
+    engine: Engine,
+    http: Arc<dyn HttpClient>,
+    hooks: Arc<dyn LoginHooks>,
+}
+
+impl LoginService {
+    /// The largest form a login takes, in octets: a handle and a place to return to.
+    pub const MAX_FORM: usize = 16 * 1024;
+
+    /// How long a form may take to arrive.
+    pub const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The routes below `setup.base_url`. On loopback they make the AT Protocol's development client, on https a
+    /// confidential one.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(setup: LoginSetup, parts: LoginParts, hooks: Arc<dyn LoginHooks>) -> Result<Self, SetupError> {
+        let mut base = setup.base_url;
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let at = |path: &str| base.join(path).map_err(|_| SetupError::BaseUrl);
+        let callback = at("callback")?;
+        let client = if base.scheme() == "https" {
+            let id = at("client-metadata.json")?;
+            AtprotoClient::confidential(&id, &callback, at("jwks.json")?, setup.scope, parts.client_keys)
+        } else {
+            AtprotoClient::loopback(&callback, setup.scope)
+        };
+        let client = Arc::new(client.map_err(SetupError::Client)?.with_display(setup.display));
+        let options = ResolveOptions::new(setup.plc_url).with_development(setup.development);
+        let directory = Arc::new(Directory::new(options, parts.dns));
+        let sessions = Arc::new(Sessions::new(parts.sessions, Arc::clone(&client)));
+        let strategy =
+            AtprotoStrategy::new(Arc::clone(&client), Arc::clone(&directory), Arc::clone(&sessions))
+                .with_handle_suffix(setup.handle_suffix);
+        let provider: ProviderId = AtprotoStrategy::KIND.parse().map_err(SetupError::Provider)?;
+        let engine = Engine::new(base.clone(), &parts.seal_keys, FlowKeeping::Store(parts.flows))
+            .map_err(SetupError::Insecure)?
+            .with_provider(provider.clone(), callback, Arc::new(strategy))
+            .map_err(SetupError::Duplicate)?;
+        let prefix = base.path().trim_end_matches('/').to_owned();
+        Ok(Self(Arc::new(Inner {
+            prefix,
+            provider,
+            client,
+            directory,
+            sessions,
+            engine,
+            http: parts.http,
+            hooks,
+        })))
+    }
+
+    /// The sessions that logins leave behind.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.0.sessions
+    }
+
+    /// The client that people's servers know.
+    pub fn client(&self) -> &AtprotoClient {
+        &self.0.client
+    }
+
+    /// The identities and servers that were looked up lately.
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// Answers one request; a path that is not one of ours is a 404.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: HttpBody + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        // A framework that nests services may have taken the prefix away already.
+        let path = parts.uri.path();
+        let path = path.strip_prefix(&self.0.prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let response = match (&parts.method, path) {
+            (&Method::GET, "/login" | "/callback") => {
+                let query = Bytes::copy_from_slice(parts.uri.query().unwrap_or_default().as_bytes());
+                self.run(phase_of(path), parts, query).await
+            }
+            (&Method::POST, "/login" | "/callback") => match read_form(&parts, body).await {
+                Ok(form) => self.run(phase_of(path), parts, form).await,
+                Err(refusal) => *refusal,
+            },
+            (&Method::GET | &Method::HEAD, "/client-metadata.json") => {
+                respond::document(self.0.client.metadata().to_json())
+            }
+            (&Method::GET | &Method::HEAD, "/jwks.json") => respond::document(self.0.client.jwks_json()),
+            (_, "/login" | "/callback") => respond::wrong_method("GET, POST"),
+            (_, "/client-metadata.json" | "/jwks.json") => respond::wrong_method("GET, HEAD"),
+            _ => {
+                respond::error_answer(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+            }
+        };
+        response.map(Full::new)
+    }
+
+    /// Runs a phase to its end even when the browser goes away: a code that was sent has to be read, stored or given back.
+    async fn run(&self, phase: Phase, parts: request::Parts, encoded: Bytes) -> Response<Bytes> {
+        let inner = Arc::clone(&self.0);
+        let running = tokio::spawn(async move {
+            match phase {
+                Phase::Request => inner.request_phase(&parts, &encoded).await,
+                Phase::Callback => inner.callback_phase(&parts, &encoded).await,
+            }
+        });
+        running.await.unwrap_or_else(|_| {
+            let sentence = "something broke here; start again";
+            respond::error_answer(StatusCode::INTERNAL_SERVER_ERROR, "server_error", sentence)
+        })
+    }
+}
+
+impl Inner {
+    async fn request_phase(&self, parts: &request::Parts, encoded: &[u8]) -> Response<Bytes> {
+        let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
+        let begun = self
+            .engine
+            .begin(&self.provider, incoming, Intent::SignIn, ambient::seed(), ambient::now(), &*self.http)
+            .await
+            .map(Begun::into_response);
+        match begun {
+            Ok(Some(response)) => response,
+            Ok(None) => self.misconfigured(Phase::Request, parts).await,
+            Err(failure) => self.failed(failure, parts).await,
+        }
+    }
+
+    async fn callback_phase(&self, parts: &request::Parts, encoded: &[u8]) -> Response<Bytes> {
+        let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
+        let finished =
+            self.engine.finish(&self.provider, incoming, ambient::seed(), ambient::now(), &*self.http).await;
+        let Finished { outcome, flow, set_cookies, .. } = finished;
+        let mut response = match outcome {
+            Err(failure) => self.failed(failure, parts).await,
+            Ok(auth) => match (session_of(&auth), flow) {
+                (Some(session), Some(flow)) => {
+                    tracing::info!(subject = %auth.uid, "signed in");
+                    let sessions = Arc::clone(&self.sessions);
+                    self.hooks.signed_in(FinishedLogin { auth, session, sessions, flow }, parts).await
+                }
+                _ => self.misconfigured(Phase::Callback, parts).await,
+            },
+        };
+        response.headers_mut().extend(set_cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
+        response
+    }
+
+    async fn failed(&self, failure: Failure, parts: &request::Parts) -> Response<Bytes> {
+        tracing::warn!(
+            code = failure.kind().code(),
+            detail = failure.detail(),
+            "{} phase failed",
+            failure.phase()
+        );
+        self.hooks.failed(failure, parts).await
+    }
+
+    async fn misconfigured(&self, phase: Phase, parts: &request::Parts) -> Response<Bytes> {
+        let fault = Fault::new(
+            FailureKind::Misconfigured,
+            "the AT Protocol strategy gave something else than a login",
+        );
+        self.failed(Failure::new(self.provider.clone(), phase, fault), parts).await
+    }
+}
+
+impl fmt::Debug for LoginService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginService").field("engine", &self.0.engine).finish_non_exhaustive()
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for LoginService
+where
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}
+
+impl<B> hyper::service::Service<Request<B>> for LoginService
+where
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}
+
+fn phase_of(path: &str) -> Phase {
+    if path == "/login" { Phase::Request } else { Phase::Callback }
+}
+
+async fn read_form<B>(parts: &request::Parts, body: B) -> Result<Bytes, Box<Response<Bytes>>>
+where
+    B: HttpBody + Send,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let refuse = |status, sentence| Err(Box::new(respond::error_answer(status, "invalid_request", sentence)));
+    let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        let sentence = "the body must be application/x-www-form-urlencoded";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence);
+    }
+    let collected = Limited::new(body, LoginService::MAX_FORM).collect();
+    match tokio::time::timeout(LoginService::FORM_TIMEOUT, collected).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => {
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the form is larger than 16 KiB, or it broke off")
+        }
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the form did not arrive in time"),
+    }
+}
+
+/// Why the login routes cannot be set up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The base URL is not one that paths can be added to.
+    #[error("the public URL must be an http or https URL")]
+    BaseUrl,
+    /// The site is on plain http, and not on loopback.
+    #[error("the public URL: {0}")]
+    Insecure(InsecureSite),
+    /// The application cannot be such a client.
+    #[error("the AT Protocol client: {0}")]
+    Client(InvalidClient),
+    /// A provider's name is not one.
+    #[error("{0}")]
+    Provider(InvalidProviderId),
+    /// A page's template is broken.
+    #[error("template: {0}")]
+    Template(String),
+    /// Two providers have one name.
+    #[error("{0}")]
+    Duplicate(DuplicateProvider),
+}

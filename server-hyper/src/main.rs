@@ -1,0 +1,95 @@
+//! The `vestibule` program.
+
+mod check;
+mod config;
+mod key;
+mod resolve;
+mod serve;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+use vestibule_oauth_core::UnixTime;
+use vestibule_server_hyper::{App, AppSetup};
+use vestibule_storage::{MasterSecret, Opened};
+
+use config::{Cli, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
+
+/// What ends a command: a sentence for the operator.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("VESTIBULE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+            Command::Serve(args) => run_server(&args).await.map(|()| ExitCode::SUCCESS),
+            Command::Resolve(args) => resolve::run(&args).await,
+            Command::Check(args) => check::run(&args).await,
+            Command::Key(KeyCommand::List(args)) => key::list(&args).await,
+            Command::Key(KeyCommand::Rotate(args)) => key::rotate(&args).await,
+        }
+    });
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &Failed) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::FAILURE
+}
+
+async fn run_server(args: &ServeArgs) -> Result<(), Failed> {
+    let config = ConfigFile::load(args.store.config.as_deref())?;
+    let listener =
+        TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
+    let public_url = public_url(args, listener.local_addr()?.port())?;
+    let store = open_store(&args.store).await?;
+    let app = App::new(setup(args, &config, public_url, store)?)?;
+    Ok(serve::serve(listener, Arc::new(app)).await?)
+}
+
+/// What the flags and the configuration make of a server that people reach at `public_url`.
+fn setup(args: &ServeArgs, config: &ConfigFile, public_url: Url, store: Opened) -> Result<AppSetup, Failed> {
+    Ok(AppSetup {
+        scope: config.atproto.scope()?,
+        display: config.atproto.display(&public_url),
+        handle_suffix: config.atproto.default_handle_suffix.clone(),
+        plc_url: args.network.plc_url.clone(),
+        development: args.network.development(),
+        network: args.network.open()?,
+        body_limit: args.xrpc_body_limit,
+        public_url,
+        store,
+    })
+}
+
+/// `--public-url`, or this machine's own name for itself at the port that is listened on.
+fn public_url(args: &ServeArgs, port: u16) -> Result<Url, Failed> {
+    match &args.public_url {
+        Some(url) => Ok(url.clone()),
+        None => Ok(Url::parse(&format!("http://127.0.0.1:{port}"))?),
+    }
+}
+
+async fn open_store(args: &StoreArgs) -> Result<Opened, Failed> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    let master = MasterSecret::load_or_create(&args.secret_file, entropy)?;
+    Ok(vestibule_storage::open(&args.store, &master, now()).await?)
+}
+
+fn now() -> UnixTime {
+    UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}

@@ -1,0 +1,94 @@
+//! Listening, answering, draining, stopping.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use vestibule_server_hyper::App;
+
+/// How long a request's head may take to arrive, and an idle connection may stay.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most connections at once: at some 14 KB each, 140 MB.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// How long requests under way may take to end once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How often expired rows are thrown away.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Serves `app` until SIGTERM or SIGINT, then lets what is under way come to its end.
+pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    announce(listener.local_addr()?)?;
+    let sweeping = tokio::spawn(sweep_now_and_then(Arc::clone(&app)));
+
+    let connections = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: those in use come back.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            tracing::warn!(limit = MAX_CONNECTIONS, "too many connections, one was closed");
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let app = Arc::clone(&app);
+        let service = service_fn(move |request| Arc::clone(&app).handle(request));
+        let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    tracing::info!("stopping: no new connections, those under way may end");
+    if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still under way after {} seconds", DRAIN.as_secs());
+    }
+    sweeping.abort();
+    Ok(())
+}
+
+/// The one line on standard output.
+fn announce(address: SocketAddr) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()
+}
+
+async fn sweep_now_and_then(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        app.sweep().await;
+    }
+}

@@ -1,0 +1,417 @@
+//! `/xrpc/{nsid}`: an app's front end calls the person's server through here, with the session's token, which it never
+//! sees.
+//!
+//! Bodies pass through as they arrive. A small one is kept until its answer is there, so that the call can be made again
+//! with the server's nonce or a new token; for a large one both are made sure of before it is sent.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LAST_MODIFIED,
+    RETRY_AFTER, SET_COOKIE,
+};
+use http::{Method, Request, Response, StatusCode, request};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::{BodyExt, Full};
+use url::Url;
+use vestibule_atproto_identity::Nsid;
+use vestibule_atproto_identity::login::{ReadySession, ResourceAnswer, SessionError, SessionKey};
+use vestibule_atproto_identity::net::AnswerBody;
+use vestibule_oauth_core::{HttpCall, HttpClient, HttpError, HttpErrorKind, Seed, Trust};
+use vestibule_storage::WebSession;
+use vestibule_strategy::Provenance;
+
+use crate::ambient;
+use crate::app::{App, not_signed_in, whole};
+use crate::body::{Body, BodyError};
+use crate::respond;
+
+/// The largest body that is kept for a second try; records and most calls are far below.
+const REPLAYABLE: usize = 256 * 1024;
+
+/// The longest silence on either side while a call is under way.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What of a request goes on to the person's server. Cookies and `Authorization` are ours and stay here.
+const FORWARDED: [HeaderName; 8] = [
+    ACCEPT,
+    ACCEPT_LANGUAGE,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    IF_NONE_MATCH,
+    HeaderName::from_static("atproto-accept-labelers"),
+    HeaderName::from_static("atproto-proxy"),
+    HeaderName::from_static("x-bsky-topics"),
+];
+
+/// What of an answer comes back. Cookies of the person's server are not ours to set.
+const RETURNED: [HeaderName; 14] = [
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    ETAG,
+    LAST_MODIFIED,
+    RETRY_AFTER,
+    HeaderName::from_static("atproto-content-labelers"),
+    HeaderName::from_static("atproto-repo-rev"),
+    HeaderName::from_static("ratelimit-limit"),
+    HeaderName::from_static("ratelimit-remaining"),
+    HeaderName::from_static("ratelimit-reset"),
+];
+
+impl App {
+    pub(crate) async fn xrpc<B>(self: Arc<Self>, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let (parts, body) = request.into_parts();
+        let outcome = self.try_xrpc(&parts, body).await;
+        outcome.unwrap_or_else(|refusal| whole(*refusal))
+    }
+
+    async fn try_xrpc<B>(
+        self: &Arc<Self>,
+        parts: &request::Parts,
+        body: B,
+    ) -> Result<Response<Body>, Box<Response<Bytes>>>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let name = parts.uri.path().trim_start_matches("/xrpc/");
+        if name.parse::<Nsid>().is_err() {
+            let sentence =
+                "the address must be /xrpc/ and the name of a method, like com.atproto.server.getSession";
+            return Err(Box::new(respond::error_answer(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                sentence,
+            )));
+        }
+        if Provenance::of(&parts.headers, &self.public_url) == Provenance::Elsewhere {
+            return Err(Box::new(self.cross_site(parts)));
+        }
+        let current = self.web.current(&parts.headers, ambient::now()).await;
+        let web_session = current.map_err(|error| Box::new(self.unavailable(parts, &error)))?;
+        let web_session = web_session.ok_or_else(|| Box::new(not_signed_in()))?;
+        let key = web_session.session.clone().ok_or_else(|| Box::new(not_signed_in()))?;
+
+        let outgoing = Outgoing::read(&parts.headers, body, self.body_limit).await.map_err(Box::new)?;
+        let ready = self.ready_session(key, None).await;
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => return Err(Box::new(self.session_refusal(parts, &web_session, &error).await)),
+        };
+        let path =
+            parts.uri.path_and_query().map_or_else(|| parts.uri.path(), http::uri::PathAndQuery::as_str);
+        let url: Url = ready.record().pds.join(path).parse().map_err(|_| {
+            Box::new(respond::error_answer(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "the address is not a URL",
+            ))
+        })?;
+        let call = Call { method: parts.method.clone(), url, headers: forwarded(&parts.headers) };
+        match self.call(call, outgoing, ready).await {
+            Ok(response) => Ok(response),
+            Err(CallError::Http(error)) => Err(Box::new(unreachable_server(&error))),
+            Err(CallError::TooLarge) => Err(Box::new(too_large(self.body_limit))),
+            Err(CallError::Session(error)) => {
+                Err(Box::new(self.session_refusal(parts, &web_session, &error).await))
+            }
+        }
+    }
+
+    /// Makes the call, again with the server's nonce or with new tokens where the body allows it.
+    async fn call(
+        self: &Arc<Self>,
+        call: Call,
+        outgoing: Outgoing,
+        mut ready: ReadySession,
+    ) -> Result<Response<Body>, CallError> {
+        let bytes = match outgoing {
+            Outgoing::Whole(bytes) => bytes,
+            Outgoing::Streamed { body, exceeded } => {
+                self.learn_nonce(&ready, &call.url).await;
+                let sent = self.send(&call, &ready, body).await;
+                let response =
+                    sent.map_err(
+                        |error| if exceeded.load(Ordering::Relaxed) { CallError::TooLarge } else { error },
+                    )?;
+                ready.observe(&call.url, &response, ambient::now());
+                return Ok(returned(response));
+            }
+        };
+        let mut tries = Tries::default();
+        loop {
+            let response = self.send(&call, &ready, Full::new(bytes.clone())).await?;
+            match ready.observe(&call.url, &response, ambient::now()) {
+                ResourceAnswer::NonceWanted if tries.may_answer_nonce() => {}
+                ResourceAnswer::TokenRefused if tries.may_renew() => {
+                    let key = ready.record().key.clone();
+                    ready = self.ready_session(key, Some(ready)).await.map_err(CallError::Session)?;
+                }
+                _ => return Ok(returned(response)),
+            }
+        }
+    }
+
+    async fn send<B>(
+        &self,
+        call: &Call,
+        ready: &ReadySession,
+        body: B,
+    ) -> Result<Response<AnswerBody>, CallError>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let jti = ambient::seed().derive_id("jti");
+        let authorization = ready.authorization(&call.method, &call.url, jti, ambient::now());
+        let authorization = authorization
+            .map_err(|error| CallError::Session(SessionError::Misconfigured(error.to_string())))?;
+        let mut request = Request::new(body);
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.url.as_str().parse().unwrap_or_default();
+        request.headers_mut().extend(call.headers.clone());
+        request.headers_mut().extend(authorization);
+        self.network.stream(request, Trust::UserSupplied, PATIENCE).await.map_err(CallError::Http)
+    }
+
+    /// Asks the person's server something small, so that its nonce is known before a body that cannot be sent twice is.
+    async fn learn_nonce(&self, ready: &ReadySession, target: &Url) {
+        if ready.knows_nonce(target) {
+            return;
+        }
+        let url = ready.record().pds.join("/xrpc/com.atproto.server.getSession");
+        let Ok(url) = url.parse::<Url>() else { return };
+        let jti = ambient::seed().derive_id("jti");
+        let Ok(headers) = ready.authorization(&Method::GET, &url, jti, ambient::now()) else { return };
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = url.as_str().parse().unwrap_or_default();
+        request.headers_mut().extend(headers);
+        // Should this fail, so will the call that follows, and say why.
+        if let Ok(response) = self.network.send(HttpCall::new(request, "nonce", Trust::UserSupplied)).await {
+            ready.observe(&url, &response, ambient::now());
+        }
+    }
+
+    /// The session with a good token. Runs to its end even if the browser goes away: a refresh that was sent has to be read
+    /// and stored.
+    async fn ready_session(
+        self: &Arc<Self>,
+        key: SessionKey,
+        refused: Option<ReadySession>,
+    ) -> Result<ReadySession, SessionError> {
+        let app = Arc::clone(self);
+        let running = tokio::spawn(async move {
+            let (seed, now): (Seed, _) = (ambient::seed(), ambient::now());
+            match refused {
+                Some(refused) => app.sessions().renewed(&refused, &seed, now, &app.network).await,
+                None => app.sessions().ready(&key, &seed, now, &app.network).await,
+            }
+        });
+        running.await.unwrap_or_else(|_| Err(SessionError::Misconfigured("the refresh broke off".to_owned())))
+    }
+
+    /// What an app is told of a session that cannot be used.
+    async fn session_refusal(
+        &self,
+        parts: &request::Parts,
+        web_session: &WebSession,
+        error: &SessionError,
+    ) -> Response<Bytes> {
+        match error {
+            SessionError::Gone(why) => {
+                tracing::info!(subject = %web_session.subject, why, "session over");
+                if let Err(error) = self.web.forget(web_session).await {
+                    return self.unavailable(parts, &error);
+                }
+                let sentence = "Your session at your server is over. Sign in again.";
+                let mut response = respond::error_answer(StatusCode::UNAUTHORIZED, "session_ended", sentence);
+                response.headers_mut().extend(self.web.clear().map(|cookie| (SET_COOKIE, cookie)));
+                response
+            }
+            SessionError::Store(error) => self.unavailable(parts, error),
+            SessionError::Misconfigured(why) => {
+                tracing::error!(why, "a session cannot be used");
+                let sentence = "This server is not set up correctly. Tell whoever runs it.";
+                respond::error_answer(StatusCode::INTERNAL_SERVER_ERROR, "misconfigured", sentence)
+            }
+            other => {
+                tracing::warn!(error = %other, "a session's tokens were not refreshed");
+                let after = match other {
+                    SessionError::Retry { after: Some(after), .. } => after.as_secs().max(1),
+                    _ => 2,
+                };
+                let sentence = "Your server cannot be asked for new tokens just now. You are still signed in; try again.";
+                let mut response = respond::error_answer(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "temporarily_unavailable",
+                    sentence,
+                );
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after));
+                response
+            }
+        }
+    }
+}
+
+/// A call to a person's server, without what authorizes it.
+struct Call {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+}
+
+enum CallError {
+    Http(HttpError),
+    Session(SessionError),
+    TooLarge,
+}
+
+/// Which second tries were made: one for a nonce with each token, one for a token.
+#[derive(Default)]
+struct Tries {
+    nonce: bool,
+    token: bool,
+}
+
+impl Tries {
+    fn may_answer_nonce(&mut self) -> bool {
+        !std::mem::replace(&mut self.nonce, true)
+    }
+
+    fn may_renew(&mut self) -> bool {
+        self.nonce = false;
+        !std::mem::replace(&mut self.token, true)
+    }
+}
+
+/// A body on its way to the person's server.
+enum Outgoing {
+    /// Small, and here already.
+    Whole(Bytes),
+    /// Passing through.
+    Streamed { body: Passing, exceeded: Arc<AtomicBool> },
+}
+
+impl Outgoing {
+    async fn read<B>(headers: &HeaderMap, mut body: B, limit: u64) -> Result<Self, Response<Bytes>>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let announced =
+            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let mut head = BytesMut::new();
+        while head.len() <= REPLAYABLE {
+            match tokio::time::timeout(PATIENCE, body.frame()).await {
+                Ok(Some(Ok(frame))) => head.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Ok(None) => return Ok(Self::Whole(head.freeze())),
+                Ok(Some(Err(_))) => return Err(broken_off(StatusCode::BAD_REQUEST, "the body broke off")),
+                Err(_) => {
+                    return Err(broken_off(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
+                }
+            }
+        }
+        let exceeded = Arc::new(AtomicBool::new(false));
+        let left = limit.saturating_sub(head.len() as u64);
+        let rest = Body::streamed(body);
+        let body = Passing { head: Some(head.freeze()), rest, left, exceeded: Arc::clone(&exceeded) };
+        Ok(Self::Streamed { body, exceeded })
+    }
+}
+
+/// A body whose beginning was read already, and which ends with an error where its limit does.
+struct Passing {
+    head: Option<Bytes>,
+    rest: Body,
+    left: u64,
+    exceeded: Arc<AtomicBool>,
+}
+
+impl HttpBody for Passing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        let polled = Pin::new(&mut self.rest).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let octets = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match self.left.checked_sub(octets) {
+                Some(left) => self.left = left,
+                None => {
+                    self.exceeded.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Some(Err("the body is larger than the limit".into())));
+                }
+            }
+        }
+        polled
+    }
+}
+
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    chosen(headers, &FORWARDED)
+}
+
+fn returned(response: Response<AnswerBody>) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    let mut answer = Response::new(Body::streamed(body));
+    *answer.status_mut() = parts.status;
+    *answer.headers_mut() = chosen(&parts.headers, &RETURNED);
+    // Whatever the person's server says: an answer to a session is nobody else's to keep.
+    answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+    answer
+}
+
+fn chosen(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let values =
+        names.iter().flat_map(|name| headers.get_all(name).into_iter().map(move |value| (name, value)));
+    let mut chosen = HeaderMap::new();
+    for (name, value) in values {
+        chosen.append(name, value.clone());
+    }
+    chosen
+}
+
+fn unreachable_server(error: &HttpError) -> Response<Bytes> {
+    tracing::warn!(%error, "a person's server gave no answer");
+    if error.is_timeout() {
+        let sentence = "Your server did not answer in time.";
+        return respond::error_answer(StatusCode::GATEWAY_TIMEOUT, "transport", sentence);
+    }
+    let sentence = match error.kind() {
+        HttpErrorKind::Blocked => "Your server's address is not on the public internet.",
+        _ => "Your server cannot be reached.",
+    };
+    respond::error_answer(StatusCode::BAD_GATEWAY, "transport", sentence)
+}
+
+fn too_large(limit: u64) -> Response<Bytes> {
+    let sentence = format!("the body is larger than {limit} octets, the limit of this server");
+    respond::error_answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &sentence)
+}
+
+fn broken_off(status: StatusCode, sentence: &str) -> Response<Bytes> {
+    respond::error_answer(status, "invalid_request", sentence)
+}

@@ -259,10 +259,23 @@ impl App {
         self.login.client()
     }
 
-    /// Throws away what has expired; to be called now and then.
+    /// Throws away what has expired, and ends the sessions at people's servers that no browser uses any more; to be called
+    /// now and then.
     pub async fn sweep(&self) {
-        if let Err(error) = self.housekeeping.sweep(ambient::now()).await {
-            tracing::warn!(%error, "expired rows were not thrown away");
+        loop {
+            let swept = match self.housekeeping.sweep(ambient::now()).await {
+                Ok(swept) => swept,
+                Err(error) => {
+                    tracing::warn!(%error, "expired rows were not thrown away");
+                    return;
+                }
+            };
+            for session in &swept.unused {
+                self.web.end_upstream(session, self.sessions()).await;
+            }
+            if !swept.more {
+                return;
+            }
         }
     }
 

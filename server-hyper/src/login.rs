@@ -28,7 +28,7 @@ use vestibule_oauth_core::{BoxFuture, HttpClient, ScopeSet, TxtLookup};
 use vestibule_strategy::cookie::InsecureSite;
 use vestibule_strategy::{
     AssertionKey, Auth, Begun, DuplicateProvider, Engine, Failure, FailureKind, Fault, Finished, FlowInfo,
-    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, ProviderId,
+    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, ProviderId, TransportFault,
 };
 
 use crate::ambient;
@@ -140,6 +140,10 @@ impl LoginService {
     /// How long a form may take to arrive.
     pub const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// How long the request phase may take in all, from the name look-up to the pushed request: each call has a limit of
+    /// its own, and a person does not wait for the sum of them.
+    pub const BEGIN_TIMEOUT: Duration = Duration::from_secs(20);
+
     /// The routes below `setup.base_url`. On loopback they make the AT Protocol's development client, on https a
     /// confidential one.
     ///
@@ -250,12 +254,15 @@ impl LoginService {
 impl Inner {
     async fn request_phase(&self, parts: &request::Parts, encoded: &[u8]) -> Response<Bytes> {
         let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
-        let begun = self
-            .engine
-            .begin(&self.provider, incoming, Intent::SignIn, ambient::seed(), ambient::now(), &*self.http)
-            .await
-            .map(Begun::into_response);
-        match begun {
+        let (seed, now) = (ambient::seed(), ambient::now());
+        let begin = self.engine.begin(&self.provider, incoming, Intent::SignIn, seed, now, &*self.http);
+        let begun = tokio::time::timeout(LoginService::BEGIN_TIMEOUT, begin).await.unwrap_or_else(|_| {
+            let detail =
+                format!("the login was not begun within {} seconds", LoginService::BEGIN_TIMEOUT.as_secs());
+            let fault = Fault::new(FailureKind::Transport(TransportFault::Timeout), detail);
+            Err(Failure::new(self.provider.clone(), Phase::Request, fault))
+        });
+        match begun.map(Begun::into_response) {
             Ok(Some(response)) => response,
             Ok(None) => self.misconfigured(Phase::Request, parts).await,
             Err(failure) => self.failed(failure, parts).await,

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
 use vestibule_atproto_identity::discover::{
     DiscoverError, Discovered, discover_from_pds, discover_from_server,
 };
 use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{
-    DevelopmentNames, Identity, InvalidLoginInput, LoginInput, ResolveError, ResolveOptions, resolve,
+    DevelopmentNames, Identity, InvalidLoginInput, LoginInput, ResolveError, ResolveOptions, ServerOrigin,
+    resolve,
 };
 use vestibule_oauth_core::{
     BoxFuture, HttpCall, HttpClient, HttpError, Transport, TxtError, TxtLookup, TxtRecord,
@@ -183,29 +184,56 @@ fn in_words(steps: &[Step], found: &Result<Found, Stopped>) -> String {
 }
 
 fn in_json(subject: &str, steps: &[Step], found: &Result<Found, Stopped>) -> String {
-    let steps: Vec<Value> = steps
-        .iter()
-        .map(|step| {
-            let milliseconds = u64::try_from(step.took.as_millis()).unwrap_or(u64::MAX);
-            json!({ "step": step.name, "target": step.target, "outcome": step.outcome, "milliseconds": milliseconds })
-        })
-        .collect();
-    let mut report = json!({ "subject": subject, "steps": steps });
-    let (name, value) = match found {
+    let steps = steps.iter().map(|step| StepReport {
+        step: step.name,
+        target: &step.target,
+        outcome: &step.outcome,
+        milliseconds: step.took.as_millis(),
+    });
+    let mut report = Report { subject, steps: steps.collect(), result: None, error: None };
+    match found {
         Ok(found) => {
             let identity = found.identity.as_ref();
-            let value = json!({
-                "did": identity.map(|identity| identity.did.as_str()),
-                "handle": identity.map(Identity::shown_handle),
-                "pds": found.server.pds.as_ref().map(ToString::to_string),
-                "issuer": found.server.issuer().as_str(),
+            report.result = Some(Answer {
+                did: identity.map(|identity| identity.did.as_str()),
+                handle: identity.map(Identity::shown_handle),
+                pds: found.server.pds.as_ref().map(ServerOrigin::as_str),
+                issuer: found.server.issuer().as_str(),
             });
-            ("result", value)
         }
-        Err(stopped) => ("error", json!({ "step": stopped.step(), "reason": stopped.reason() })),
-    };
-    if let Some(object) = report.as_object_mut() {
-        object.insert(name.to_owned(), value);
+        Err(stopped) => report.error = Some(Stop { step: stopped.step(), reason: stopped.reason() }),
     }
-    report.to_string()
+    serde_json::to_string(&report).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    subject: &'a str,
+    steps: Vec<StepReport<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Answer<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Stop>,
+}
+
+#[derive(Serialize)]
+struct StepReport<'a> {
+    step: &'a str,
+    target: &'a str,
+    outcome: &'a str,
+    milliseconds: u128,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    did: Option<&'a str>,
+    handle: Option<&'a str>,
+    pds: Option<&'a str>,
+    issuer: &'a str,
+}
+
+#[derive(Serialize)]
+struct Stop {
+    step: &'static str,
+    reason: String,
 }

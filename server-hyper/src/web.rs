@@ -70,17 +70,21 @@ impl WebSessions {
         let Some(id) = self.id(headers) else { return Ok(()) };
         let Some(session) = self.store.remove(id).await? else { return Ok(()) };
         let Some(upstream) = session.session else { return Ok(()) };
-        let now = ambient::now();
-        if self.store.uses(&upstream, now).await? > 0 {
-            return Ok(());
-        }
-        match sessions.end(&upstream, &ambient::seed(), now, &*self.http).await? {
-            Ended::HereOnly(why) => {
-                tracing::warn!(session = %upstream, why, "signed out here, but tokens were not revoked")
-            }
-            _ => tracing::info!(session = %upstream, "signed out"),
+        if self.store.uses(&upstream, ambient::now()).await? == 0 {
+            self.end_upstream(&upstream, sessions).await;
         }
         Ok(())
+    }
+
+    /// Ends a session at the person's server. If that server cannot be told, its tokens end by themselves.
+    pub(crate) async fn end_upstream(&self, session: &SessionKey, sessions: &Sessions) {
+        match sessions.end(session, &ambient::seed(), ambient::now(), &*self.http).await {
+            Ok(Ended::HereOnly(why)) => {
+                tracing::warn!(%session, why, "signed out here, but tokens were not revoked")
+            }
+            Ok(_) => tracing::info!(%session, "signed out"),
+            Err(error) => tracing::error!(%session, %error, "a session was not ended"),
+        }
     }
 
     /// Forgets the session of this browser, whose session at the person's server is over.

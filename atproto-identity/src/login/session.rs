@@ -11,7 +11,7 @@ use vestibule_dpop::Algorithm;
 use vestibule_oauth_core::{BoxFuture, ScopeSet, Secret, StoreUnavailable, UnixTime, base64url};
 use zeroize::Zeroizing;
 
-use crate::{DevelopmentNames, Did, Handle, ServerOrigin};
+use crate::{Did, Handle, ServerOrigin};
 
 /// Names a session: who, and which of their sessions. One person may have many, a device each, and ending one leaves the
 /// others alone.
@@ -147,27 +147,26 @@ impl SessionRecord {
     /// None in practice: [`InvalidSessionRecord`] if the record cannot be written as JSON.
     pub fn to_octets(&self) -> Result<Zeroizing<Vec<u8>>, InvalidSessionRecord> {
         let dpop_key = Zeroizing::new(base64url::encode(self.dpop_key.expose()));
-        let wire = Wire {
-            v: VERSION,
-            did: self.key.did.as_str().into(),
-            id: self.key.id.as_str().into(),
-            handle: self.handle.as_ref().map(|handle| handle.as_str().into()),
-            issuer: self.issuer.as_str().into(),
-            token_endpoint: self.token_endpoint.as_str().into(),
-            revocation_endpoint: self.revocation_endpoint.as_ref().map(|url| url.as_str().into()),
-            pds: self.pds.as_str().into(),
-            client_id: self.client_id.as_str().into(),
-            client_kid: self.client_key.as_ref().map(|key| key.kid.as_str().into()),
-            client_alg: self.client_key.as_ref().map(|key| key.algorithm.as_str().into()),
-            scope: self.scope.clone(),
-            dpop_key: dpop_key.as_str().into(),
-            access_token: self.access_token.expose().as_str().into(),
-            refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str().into()),
+        let written = Written {
+            version: VERSION,
+            did: Cow::Borrowed(&self.key.did),
+            id: Cow::Borrowed(self.key.id.as_str()),
+            handle: self.handle.as_ref().map(Cow::Borrowed),
+            issuer: Cow::Borrowed(&self.issuer),
+            token_endpoint: Cow::Borrowed(&self.token_endpoint),
+            revocation_endpoint: self.revocation_endpoint.as_ref().map(Cow::Borrowed),
+            pds: Cow::Borrowed(&self.pds),
+            client_id: Cow::Borrowed(&self.client_id),
+            client_key: self.client_key.as_ref().map(Cow::Borrowed),
+            scope: Cow::Borrowed(&self.scope),
+            dpop_key: Cow::Borrowed(dpop_key.as_str()),
+            access_token: Cow::Borrowed(self.access_token.expose()),
+            refresh_token: self.refresh_token.as_ref().map(|token| Cow::Borrowed(token.expose().as_str())),
             issued_at: self.issued_at,
             expires_at: self.expires_at,
             generation: self.generation,
         };
-        serde_json::to_vec(&wire).map(Zeroizing::new).map_err(|_| InvalidSessionRecord)
+        serde_json::to_vec(&written).map(Zeroizing::new).map_err(|_| InvalidSessionRecord)
     }
 
     /// Reads what [`Self::to_octets`] wrote.
@@ -175,36 +174,29 @@ impl SessionRecord {
     /// # Errors
     /// [`InvalidSessionRecord`] for anything else.
     pub fn from_octets(octets: &[u8]) -> Result<Self, InvalidSessionRecord> {
-        Self::read(octets).ok_or(InvalidSessionRecord)
-    }
-
-    fn read(octets: &[u8]) -> Option<Self> {
-        let wire: Wire<'_> = serde_json::from_slice(octets).ok()?;
-        if wire.v != VERSION {
-            return None;
+        // The error of serde_json may quote a secret, so it is not passed on.
+        let written: Written<'_> = serde_json::from_slice(octets).map_err(|_| InvalidSessionRecord)?;
+        if written.version != VERSION {
+            return Err(InvalidSessionRecord);
         }
-        let client_key = match (wire.client_kid, wire.client_alg) {
-            (Some(kid), Some(algorithm)) => Some(ClientKey::new(kid, algorithm.parse().ok()?)),
-            (None, None) => None,
-            _ => return None,
-        };
-        Some(Self {
-            key: SessionKey::new(wire.did.parse().ok()?, wire.id.parse().ok()?),
-            handle: wire.handle.map(|handle| handle.parse()).transpose().ok()?,
-            issuer: wire.issuer.into_owned(),
-            token_endpoint: wire.token_endpoint.parse().ok()?,
-            revocation_endpoint: wire.revocation_endpoint.map(|url| url.parse()).transpose().ok()?,
-            // What may be reached was decided at sign-in; here it is only read again.
-            pds: ServerOrigin::parse(&wire.pds, DevelopmentNames::Allowed).ok()?,
-            client_id: wire.client_id.into_owned(),
-            client_key,
-            scope: wire.scope,
-            dpop_key: Secret::new(base64url::decode_array(wire.dpop_key.as_bytes())?),
-            access_token: Secret::new(wire.access_token.into_owned()),
-            refresh_token: wire.refresh_token.map(|token| Secret::new(token.into_owned())),
-            issued_at: wire.issued_at,
-            expires_at: wire.expires_at,
-            generation: wire.generation,
+        let id = written.id.parse().map_err(|_| InvalidSessionRecord)?;
+        let dpop_key = base64url::decode_array(written.dpop_key.as_bytes()).ok_or(InvalidSessionRecord)?;
+        Ok(Self {
+            key: SessionKey::new(written.did.into_owned(), id),
+            handle: written.handle.map(Cow::into_owned),
+            issuer: written.issuer.into_owned(),
+            token_endpoint: written.token_endpoint.into_owned(),
+            revocation_endpoint: written.revocation_endpoint.map(Cow::into_owned),
+            pds: written.pds.into_owned(),
+            client_id: written.client_id.into_owned(),
+            client_key: written.client_key.map(Cow::into_owned),
+            scope: written.scope.into_owned(),
+            dpop_key: Secret::new(dpop_key),
+            access_token: Secret::new(written.access_token.into_owned()),
+            refresh_token: written.refresh_token.map(|token| Secret::new(token.into_owned())),
+            issued_at: written.issued_at,
+            expires_at: written.expires_at,
+            generation: written.generation,
         })
     }
 }
@@ -212,29 +204,22 @@ impl SessionRecord {
 /// The record's form; another version is not read.
 const VERSION: u8 = 1;
 
+/// A record as it is written: borrowed when it is made, owned when it is read.
 #[derive(Serialize, Deserialize)]
-struct Wire<'a> {
-    v: u8,
-    #[serde(borrow)]
-    did: Cow<'a, str>,
-    #[serde(borrow)]
+struct Written<'a> {
+    #[serde(rename = "v")]
+    version: u8,
+    did: Cow<'a, Did>,
     id: Cow<'a, str>,
-    handle: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    handle: Option<Cow<'a, Handle>>,
     issuer: Cow<'a, str>,
-    #[serde(borrow)]
-    token_endpoint: Cow<'a, str>,
-    revocation_endpoint: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pds: Cow<'a, str>,
-    #[serde(borrow)]
+    token_endpoint: Cow<'a, Url>,
+    revocation_endpoint: Option<Cow<'a, Url>>,
+    pds: Cow<'a, ServerOrigin>,
     client_id: Cow<'a, str>,
-    client_kid: Option<Cow<'a, str>>,
-    client_alg: Option<Cow<'a, str>>,
-    scope: ScopeSet,
-    #[serde(borrow)]
+    client_key: Option<Cow<'a, ClientKey>>,
+    scope: Cow<'a, ScopeSet>,
     dpop_key: Cow<'a, str>,
-    #[serde(borrow)]
     access_token: Cow<'a, str>,
     refresh_token: Option<Cow<'a, str>>,
     issued_at: UnixTime,

@@ -1,5 +1,4 @@
-//! The login mounted in an axum server under `/auth`. Try it: `cargo run --example axum`, then open
-//! <http://127.0.0.1:3000/auth/login?handle=your.handle>.
+//! The login in an axum server: open <http://127.0.0.1:3000/auth/login?handle=your.handle>.
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,11 +6,8 @@ use bytes::Bytes;
 use http::{Response, request::Parts};
 use vestibule_atproto_identity::net::{Network, NetworkConfig};
 use vestibule_oauth_core::{BoxFuture, UnixTime};
-use vestibule_server_hyper::{
-    FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, failure_answer,
-};
+use vestibule_server_hyper::{FailedLogin, FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup};
 use vestibule_storage::{MasterSecret, StoreUrl};
-use vestibule_strategy::Failure;
 
 struct Hooks;
 
@@ -19,8 +15,8 @@ impl LoginHooks for Hooks {
     fn signed_in<'a>(&'a self, login: FinishedLogin, _: &'a Parts) -> BoxFuture<'a, Response<Bytes>> {
         Box::pin(async move { Response::new(format!("signed in: {}", login.auth.uid).into()) })
     }
-    fn failed<'a>(&'a self, failure: Failure, _: &'a Parts) -> BoxFuture<'a, Response<Bytes>> {
-        Box::pin(async move { failure_answer(&failure) })
+    fn failed<'a>(&'a self, login: FailedLogin, _: &'a Parts) -> BoxFuture<'a, Response<Bytes>> {
+        Box::pin(async move { vestibule_server_hyper::failure_answer(&login.failure) })
     }
 }
 

@@ -18,11 +18,13 @@ use vestibule_dpop::default_signer;
 use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
 use vestibule_storage::{Housekeeping, Opened, WebSession};
 use vestibule_strategy::cookie::CookiePolicy;
-use vestibule_strategy::{AssertionKey, Failure, Provenance, ReturnTo};
+use vestibule_strategy::{AssertionKey, Provenance, ReturnTo};
 
 use crate::ambient;
 use crate::body::{Body, BodyError};
-use crate::login::{FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
+use crate::login::{
+    FailedLogin, FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError,
+};
 use crate::pages::{Pages, Problem, STYLE, SignIn, SignedIn};
 use crate::profile::Profiles;
 use crate::respond;
@@ -382,14 +384,21 @@ impl LoginHooks for Hall {
         })
     }
 
-    fn failed<'a>(&'a self, failure: Failure, request: &'a request::Parts) -> BoxFuture<'a, Response<Bytes>> {
+    fn failed<'a>(
+        &'a self,
+        login: FailedLogin,
+        request: &'a request::Parts,
+    ) -> BoxFuture<'a, Response<Bytes>> {
         Box::pin(async move {
+            let failure = &login.failure;
             let mut response = if respond::wants_page(&request.headers) {
                 let problem = Problem { sentence: failure.for_person(), code: failure.kind().code() };
-                let page = SignIn { problem: Some(problem), ..SignIn::default() };
+                let handle = login.handle.as_deref().unwrap_or_default();
+                let return_to = login.return_to.as_ref().map(ReturnTo::as_str);
+                let page = SignIn { handle, return_to, problem: Some(problem) };
                 respond::page(failure.kind().status(), self.pages.sign_in(&page))
             } else {
-                respond::failure_answer(&failure)
+                respond::failure_answer(failure)
             };
             if response.status() == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));

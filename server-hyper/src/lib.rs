@@ -19,5 +19,5 @@ mod xrpc;
 
 pub use app::{App, AppSetup};
 pub use body::{Body, BodyError};
-pub use login::{FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
+pub use login::{FailedLogin, FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
 pub use respond::{failure_answer, wants_page};

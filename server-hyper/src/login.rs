@@ -24,11 +24,11 @@ use vestibule_atproto_identity::login::{
 };
 use vestibule_atproto_identity::{DevelopmentNames, ResolveOptions};
 use vestibule_oauth_core::seal::SealKeys;
-use vestibule_oauth_core::{BoxFuture, HttpClient, ScopeSet, TxtLookup};
+use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, TxtLookup};
 use vestibule_strategy::cookie::InsecureSite;
 use vestibule_strategy::{
     AssertionKey, Auth, Begun, DuplicateProvider, Engine, Failure, FailureKind, Fault, Finished, FlowInfo,
-    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, ProviderId, TransportFault,
+    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, ProviderId, ReturnTo, TransportFault,
 };
 
 use crate::ambient;
@@ -45,7 +45,11 @@ pub trait LoginHooks: Send + Sync {
     ) -> BoxFuture<'a, Response<Bytes>>;
 
     /// A login failed, in either phase. [`failure_answer`](crate::failure_answer) is a plain answer to begin with.
-    fn failed<'a>(&'a self, failure: Failure, request: &'a request::Parts) -> BoxFuture<'a, Response<Bytes>>;
+    fn failed<'a>(
+        &'a self,
+        login: FailedLogin,
+        request: &'a request::Parts,
+    ) -> BoxFuture<'a, Response<Bytes>>;
 }
 
 /// A login that came to its end.
@@ -60,6 +64,18 @@ pub struct FinishedLogin {
     pub sessions: Arc<Sessions>,
     /// What the login was for, and where the person wanted to go.
     pub flow: FlowInfo,
+}
+
+/// A login that did not, and what is needed to begin it again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FailedLogin {
+    /// Where and why.
+    pub failure: Failure,
+    /// What was typed, where that is known.
+    pub handle: Option<String>,
+    /// Where the person wanted to go.
+    pub return_to: Option<ReturnTo>,
 }
 
 /// What the service has to know of the application.
@@ -123,6 +139,7 @@ impl fmt::Debug for LoginParts {
 pub struct LoginService(Arc<Inner>);
 
 struct Inner {
+    base_url: Url,
     prefix: String,
     provider: ProviderId,
     client: Arc<AtprotoClient>,
@@ -176,6 +193,7 @@ impl LoginService {
             .map_err(SetupError::Duplicate)?;
         let prefix = base.path().trim_end_matches('/').to_owned();
         Ok(Self(Arc::new(Inner {
+            base_url: base,
             prefix,
             provider,
             client,
@@ -262,11 +280,15 @@ impl Inner {
             let fault = Fault::new(FailureKind::Transport(TransportFault::Timeout), detail);
             Err(Failure::new(self.provider.clone(), Phase::Request, fault))
         });
-        match begun.map(Begun::into_response) {
-            Ok(Some(response)) => response,
-            Ok(None) => self.misconfigured(Phase::Request, parts).await,
-            Err(failure) => self.failed(failure, parts).await,
-        }
+        let failure = match begun.map(Begun::into_response) {
+            Ok(Some(response)) => return response,
+            Ok(None) => self.misconfigured(Phase::Request),
+            Err(failure) => failure,
+        };
+        let params = Params::parse(encoded, &FormRules::DEFAULT).unwrap_or_default();
+        let handle = params.value("handle").map(str::to_owned);
+        let return_to = params.value("return_to").and_then(|text| ReturnTo::parse(text, &self.base_url).ok());
+        self.failed(FailedLogin { failure, handle, return_to }, parts).await
     }
 
     async fn callback_phase(&self, parts: &request::Parts, encoded: &[u8]) -> Response<Bytes> {
@@ -274,37 +296,43 @@ impl Inner {
         let finished =
             self.engine.finish(&self.provider, incoming, ambient::seed(), ambient::now(), &*self.http).await;
         let Finished { outcome, flow, set_cookies, .. } = finished;
-        let mut response = match outcome {
-            Err(failure) => self.failed(failure, parts).await,
-            Ok(auth) => match (session_of(&auth), flow) {
-                (Some(session), Some(flow)) => {
-                    tracing::info!(subject = %auth.uid, "signed in");
-                    let sessions = Arc::clone(&self.sessions);
-                    self.hooks.signed_in(FinishedLogin { auth, session, sessions, flow }, parts).await
-                }
-                _ => self.misconfigured(Phase::Callback, parts).await,
-            },
+        let finished = outcome.and_then(|auth| match (session_of(&auth), flow.clone()) {
+            (Some(session), Some(flow)) => {
+                Ok(FinishedLogin { auth, session, sessions: Arc::clone(&self.sessions), flow })
+            }
+            _ => Err(self.misconfigured(Phase::Callback)),
+        });
+        let mut response = match finished {
+            Ok(login) => {
+                tracing::info!(subject = %login.auth.uid, "signed in");
+                self.hooks.signed_in(login, parts).await
+            }
+            Err(failure) => {
+                let return_to = flow.and_then(|flow| flow.return_to);
+                self.failed(FailedLogin { failure, handle: None, return_to }, parts).await
+            }
         };
         response.headers_mut().extend(set_cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
         response
     }
 
-    async fn failed(&self, failure: Failure, parts: &request::Parts) -> Response<Bytes> {
+    async fn failed(&self, login: FailedLogin, parts: &request::Parts) -> Response<Bytes> {
+        let failure = &login.failure;
         tracing::warn!(
             code = failure.kind().code(),
             detail = failure.detail(),
             "{} phase failed",
             failure.phase()
         );
-        self.hooks.failed(failure, parts).await
+        self.hooks.failed(login, parts).await
     }
 
-    async fn misconfigured(&self, phase: Phase, parts: &request::Parts) -> Response<Bytes> {
+    fn misconfigured(&self, phase: Phase) -> Failure {
         let fault = Fault::new(
             FailureKind::Misconfigured,
             "the AT Protocol strategy gave something else than a login",
         );
-        self.failed(Failure::new(self.provider.clone(), phase, fault), parts).await
+        Failure::new(self.provider.clone(), phase, fault)
     }
 }
 

@@ -51,18 +51,18 @@ impl Failure {
     }
 
     /// Which rule was broken.
-    pub const fn kind(&self) -> &FailureKind {
-        &self.fault.kind
+    pub fn kind(&self) -> &FailureKind {
+        self.fault.kind()
     }
 
     /// What happened and what to do next, in words for the person in front of the browser.
     pub fn for_person(&self) -> &str {
-        self.fault.hint.as_deref().unwrap_or_else(|| self.kind().for_person())
+        self.fault.0.hint.as_deref().unwrap_or_else(|| self.kind().for_person())
     }
 
     /// The sentence for the developer, without provider, phase and code.
     pub fn detail(&self) -> &str {
-        &self.fault.detail
+        self.fault.detail()
     }
 }
 
@@ -105,7 +105,11 @@ impl fmt::Display for Phase {
 /// assert_eq!(fault.to_string(), "bad_response: userinfo has no member sub");
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fault {
+pub struct Fault(Box<Parts>);
+
+/// Behind a pointer, so that a `Result` with a fault in it stays small.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Parts {
     kind: FailureKind,
     detail: String,
     hint: Option<String>,
@@ -114,14 +118,14 @@ pub struct Fault {
 impl Fault {
     /// A fault of this kind. `detail` is for the developer: what was expected, what came, no secret.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), hint: None }
+        Self(Box::new(Parts { kind, detail: detail.into(), hint: None }))
     }
 
     /// The same fault with a sentence for the person that fits better than the one of its kind. It is our own text, never a
     /// stranger's.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -137,19 +141,19 @@ impl Fault {
     }
 
     /// Which rule was broken.
-    pub const fn kind(&self) -> &FailureKind {
-        &self.kind
+    pub fn kind(&self) -> &FailureKind {
+        &self.0.kind
     }
 
     /// The sentence for the developer.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind.code(), self.detail)
+        write!(f, "{}: {}", self.kind().code(), self.detail())
     }
 }
 

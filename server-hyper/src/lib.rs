@@ -11,6 +11,7 @@ mod ambient;
 mod app;
 mod body;
 mod login;
+mod outgoing;
 mod pages;
 mod profile;
 mod respond;

@@ -32,7 +32,7 @@ use vestibule_strategy::{
 };
 
 use crate::ambient;
-use crate::respond;
+use crate::respond::{self, Refusal};
 
 /// What the application says about a login.
 pub trait LoginHooks: Send + Sync {
@@ -238,7 +238,7 @@ impl LoginService {
             }
             (&Method::POST, "/login" | "/callback") => match read_form(&parts, body).await {
                 Ok(form) => self.run(phase_of(path), parts, form).await,
-                Err(refusal) => *refusal,
+                Err(refusal) => refusal.into(),
             },
             (&Method::GET | &Method::HEAD, "/client-metadata.json") => {
                 respond::document(self.0.client.metadata().to_json())
@@ -382,13 +382,13 @@ fn phase_of(path: &str) -> Phase {
     if path == "/login" { Phase::Request } else { Phase::Callback }
 }
 
-async fn read_form<B>(parts: &request::Parts, body: B) -> Result<Bytes, Box<Response<Bytes>>>
+async fn read_form<B>(parts: &request::Parts, body: B) -> Result<Bytes, Refusal>
 where
     B: HttpBody + Send,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let refuse = |status, sentence| Err(Box::new(respond::error_answer(status, "invalid_request", sentence)));
+    let refuse = |status, sentence| Err(respond::error_answer(status, "invalid_request", sentence).into());
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {

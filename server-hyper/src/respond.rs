@@ -19,6 +19,22 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
     })
 }
 
+/// An answer instead of the one that was asked for; what `?` gives up with.
+#[derive(Debug)]
+pub(crate) struct Refusal(Box<Response<Bytes>>);
+
+impl From<Response<Bytes>> for Refusal {
+    fn from(response: Response<Bytes>) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<Refusal> for Response<Bytes> {
+    fn from(refusal: Refusal) -> Self {
+        *refusal.0
+    }
+}
+
 /// A JSON answer, never cached.
 pub(crate) fn json_answer(status: StatusCode, value: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(value.to_string()));

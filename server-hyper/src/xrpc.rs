@@ -4,21 +4,19 @@
 //! Bodies pass through as they arrive. A small one is kept until its answer is there, so that the call can be made again
 //! with the server's nonce or a new token; for a large one both are made sure of before it is sent.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LAST_MODIFIED,
     RETRY_AFTER, SET_COOKIE,
 };
 use http::{Method, Request, Response, StatusCode, request};
-use http_body::{Body as HttpBody, Frame};
-use http_body_util::{BodyExt, Full};
+use http_body::Body as HttpBody;
+use http_body_util::Full;
 use url::Url;
 use vestibule_atproto_identity::Nsid;
 use vestibule_atproto_identity::login::{ReadySession, ResourceAnswer, SessionError, SessionKey};
@@ -30,10 +28,8 @@ use vestibule_strategy::Provenance;
 use crate::ambient;
 use crate::app::{App, not_signed_in, whole};
 use crate::body::{Body, BodyError};
-use crate::respond;
-
-/// The largest body that is kept for a second try; records and most calls are far below.
-const REPLAYABLE: usize = 256 * 1024;
+use crate::outgoing::{Outgoing, too_large};
+use crate::respond::{self, Refusal};
 
 /// The longest silence on either side while a call is under way.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,15 +71,10 @@ impl App {
         B::Error: Into<BodyError>,
     {
         let (parts, body) = request.into_parts();
-        let outcome = self.try_xrpc(&parts, body).await;
-        outcome.unwrap_or_else(|refusal| whole(*refusal))
+        self.try_xrpc(&parts, body).await.unwrap_or_else(|refusal| whole(refusal.into()))
     }
 
-    async fn try_xrpc<B>(
-        self: &Arc<Self>,
-        parts: &request::Parts,
-        body: B,
-    ) -> Result<Response<Body>, Box<Response<Bytes>>>
+    async fn try_xrpc<B>(self: &Arc<Self>, parts: &request::Parts, body: B) -> Result<Response<Body>, Refusal>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -92,42 +83,27 @@ impl App {
         if name.parse::<Nsid>().is_err() {
             let sentence =
                 "the address must be /xrpc/ and the name of a method, like com.atproto.server.getSession";
-            return Err(Box::new(respond::error_answer(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                sentence,
-            )));
+            return Err(respond::error_answer(StatusCode::BAD_REQUEST, "invalid_request", sentence).into());
         }
         if Provenance::of(&parts.headers, &self.public_url) == Provenance::Elsewhere {
-            return Err(Box::new(self.cross_site(parts)));
+            return Err(self.cross_site(parts).into());
         }
         let current = self.web.current(&parts.headers, ambient::now()).await;
-        let web_session = current.map_err(|error| Box::new(self.unavailable(parts, &error)))?;
-        let web_session = web_session.ok_or_else(|| Box::new(not_signed_in()))?;
-        let key = web_session.session.clone().ok_or_else(|| Box::new(not_signed_in()))?;
+        let web_session =
+            current.map_err(|error| self.unavailable(parts, &error))?.ok_or_else(not_signed_in)?;
+        let key = web_session.session.clone().ok_or_else(not_signed_in)?;
 
-        let outgoing = Outgoing::read(&parts.headers, body, self.body_limit).await.map_err(Box::new)?;
-        let ready = self.ready_session(key, None).await;
-        let ready = match ready {
-            Ok(ready) => ready,
-            Err(error) => return Err(Box::new(self.session_refusal(parts, &web_session, &error).await)),
+        let outgoing = Outgoing::read(&parts.headers, body, self.body_limit).await?;
+        let answered = match self.ready_session(key, None).await {
+            Ok(ready) => self.call(Call::of(parts, &ready)?, outgoing, ready).await,
+            Err(error) => Err(CallError::Session(error)),
         };
-        let path =
-            parts.uri.path_and_query().map_or_else(|| parts.uri.path(), http::uri::PathAndQuery::as_str);
-        let url: Url = ready.record().pds.join(path).parse().map_err(|_| {
-            Box::new(respond::error_answer(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "the address is not a URL",
-            ))
-        })?;
-        let call = Call { method: parts.method.clone(), url, headers: forwarded(&parts.headers) };
-        match self.call(call, outgoing, ready).await {
+        match answered {
             Ok(response) => Ok(response),
-            Err(CallError::Http(error)) => Err(Box::new(unreachable_server(&error))),
-            Err(CallError::TooLarge) => Err(Box::new(too_large(self.body_limit))),
+            Err(CallError::Http(error)) => Err(unreachable_server(&error).into()),
+            Err(CallError::TooLarge) => Err(too_large(self.body_limit).into()),
             Err(CallError::Session(error)) => {
-                Err(Box::new(self.session_refusal(parts, &web_session, &error).await))
+                Err(self.session_refusal(parts, &web_session, &error).await.into())
             }
         }
     }
@@ -160,6 +136,12 @@ impl App {
                 ResourceAnswer::TokenRefused if tries.may_renew() => {
                     let key = ready.record().key.clone();
                     ready = self.ready_session(key, Some(ready)).await.map_err(CallError::Session)?;
+                }
+                ResourceAnswer::TokenRefused => {
+                    // A fresh token, refused as well: the server wants no more of this session (R106).
+                    self.web.end_upstream(&ready.record().key, self.sessions()).await;
+                    let why = "the person's server refuses its own fresh tokens";
+                    return Err(CallError::Session(SessionError::Gone(why.to_owned())));
                 }
                 _ => return Ok(returned(response)),
             }
@@ -274,6 +256,19 @@ struct Call {
     headers: HeaderMap,
 }
 
+impl Call {
+    /// The call that a request stands for, at the person's server.
+    fn of(parts: &request::Parts, ready: &ReadySession) -> Result<Self, Refusal> {
+        let path =
+            parts.uri.path_and_query().map_or_else(|| parts.uri.path(), http::uri::PathAndQuery::as_str);
+        let url = ready.record().pds.join(path).parse().map_err(|_| {
+            respond::error_answer(StatusCode::BAD_REQUEST, "invalid_request", "the address is not a URL")
+        })?;
+        Ok(Self { method: parts.method.clone(), url, headers: chosen(&parts.headers, &FORWARDED) })
+    }
+}
+
+/// Why a call has no answer.
 enum CallError {
     Http(HttpError),
     Session(SessionError),
@@ -296,82 +291,6 @@ impl Tries {
         self.nonce = false;
         !std::mem::replace(&mut self.token, true)
     }
-}
-
-/// A body on its way to the person's server.
-enum Outgoing {
-    /// Small, and here already.
-    Whole(Bytes),
-    /// Passing through.
-    Streamed { body: Passing, exceeded: Arc<AtomicBool> },
-}
-
-impl Outgoing {
-    async fn read<B>(headers: &HeaderMap, mut body: B, limit: u64) -> Result<Self, Response<Bytes>>
-    where
-        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BodyError>,
-    {
-        let announced =
-            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > limit) {
-            return Err(too_large(limit));
-        }
-        let mut head = BytesMut::new();
-        while head.len() <= REPLAYABLE {
-            match tokio::time::timeout(PATIENCE, body.frame()).await {
-                Ok(Some(Ok(frame))) => head.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Ok(None) => return Ok(Self::Whole(head.freeze())),
-                Ok(Some(Err(_))) => return Err(broken_off(StatusCode::BAD_REQUEST, "the body broke off")),
-                Err(_) => {
-                    return Err(broken_off(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
-                }
-            }
-        }
-        let exceeded = Arc::new(AtomicBool::new(false));
-        let left = limit.saturating_sub(head.len() as u64);
-        let rest = Body::streamed(body);
-        let body = Passing { head: Some(head.freeze()), rest, left, exceeded: Arc::clone(&exceeded) };
-        Ok(Self::Streamed { body, exceeded })
-    }
-}
-
-/// A body whose beginning was read already, and which ends with an error where its limit does.
-struct Passing {
-    head: Option<Bytes>,
-    rest: Body,
-    left: u64,
-    exceeded: Arc<AtomicBool>,
-}
-
-impl HttpBody for Passing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(head) = self.head.take() {
-            return Poll::Ready(Some(Ok(Frame::data(head))));
-        }
-        let polled = Pin::new(&mut self.rest).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            let octets = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match self.left.checked_sub(octets) {
-                Some(left) => self.left = left,
-                None => {
-                    self.exceeded.store(true, Ordering::Relaxed);
-                    return Poll::Ready(Some(Err("the body is larger than the limit".into())));
-                }
-            }
-        }
-        polled
-    }
-}
-
-fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    chosen(headers, &FORWARDED)
 }
 
 fn returned(response: Response<AnswerBody>) -> Response<Body> {
@@ -405,13 +324,4 @@ fn unreachable_server(error: &HttpError) -> Response<Bytes> {
         _ => "Your server cannot be reached.",
     };
     respond::error_answer(StatusCode::BAD_GATEWAY, "transport", sentence)
-}
-
-fn too_large(limit: u64) -> Response<Bytes> {
-    let sentence = format!("the body is larger than {limit} octets, the limit of this server");
-    respond::error_answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &sentence)
-}
-
-fn broken_off(status: StatusCode, sentence: &str) -> Response<Bytes> {
-    respond::error_answer(status, "invalid_request", sentence)
 }

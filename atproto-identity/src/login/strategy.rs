@@ -219,9 +219,12 @@ impl Strategy for AtprotoStrategy {
     }
 
     fn issuer(&self, stash: &Stash) -> IssuerPolicy {
+        #[derive(Deserialize)]
+        struct Named {
+            issuer: String,
+        }
         // A stash that cannot be read fits no issuer; the callback phase says so.
-        let issuer = stash.read::<Remembered>().map(|remembered| remembered.issuer);
-        IssuerPolicy::Exact(issuer.unwrap_or_default())
+        IssuerPolicy::Exact(stash.read::<Named>().map(|named| named.issuer).unwrap_or_default())
     }
 
     fn allowed_params(&self) -> &'static [&'static str] {

@@ -36,7 +36,6 @@ pub trait HttpClient: Send + Sync {
 /// assert_eq!(call.body_limit, 64 * 1024);
 /// assert_eq!(call.timeout.as_secs(), 5);
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct HttpCall {
     /// What to send. Its URI is absolute.
@@ -69,6 +68,23 @@ impl HttpCall {
     pub const fn with_body_limit(mut self, octets: usize) -> Self {
         self.body_limit = octets;
         self
+    }
+}
+
+impl fmt::Debug for HttpCall {
+    /// Shows what is asked and of whom: the query, the header fields and the body may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uri = self.request.uri();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        f.debug_struct("HttpCall")
+            .field("purpose", &self.purpose)
+            .field("method", self.request.method())
+            .field(
+                "url",
+                &format_args!("{}://{authority}{}", uri.scheme_str().unwrap_or_default(), uri.path()),
+            )
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
     }
 }
 

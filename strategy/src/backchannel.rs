@@ -17,6 +17,30 @@ use vestibule_oauth_core::{
 use crate::client_auth::{ASSERTION_TYPE, ClientAuth};
 
 /// Who asks an authorization server, and with which key.
+///
+/// ```
+/// use url::Url;
+/// use vestibule_dpop::{Es256Secret, ProofKey};
+/// use vestibule_oauth_core::{Secret, Seed, Trust, UnixTime};
+/// use vestibule_strategy::token::refresh_form;
+/// use vestibule_strategy::{Backchannel, ClientAuth};
+///
+/// let key = ProofKey::from_secret(Es256Secret::from_entropy([7; 32]));
+/// let auth = ClientAuth::Public;
+/// let channel = Backchannel::new("https://as.example", "https://app.example/client.json", &auth, Trust::UserSupplied)
+///     .with_proof_key(&key);
+///
+/// let endpoint = Url::parse("https://as.example/token").unwrap();
+/// let refresh_token = Secret::new("rt-1".to_owned());
+/// let form = refresh_form(&endpoint, &refresh_token);
+/// let seed = Seed::from_entropy([9; 32]); // fresh for every try
+/// let call = channel.request(&form, Some("nonce"), &seed, UnixTime::from_secs(1_700_000_000)).unwrap();
+/// assert!(call.request.headers().contains_key("dpop"));
+/// assert_eq!(
+///     call.request.body(),
+///     "grant_type=refresh_token&refresh_token=rt-1&client_id=https%3A%2F%2Fapp.example%2Fclient.json"
+/// );
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Backchannel<'a> {
@@ -74,7 +98,10 @@ impl<'a> Backchannel<'a> {
         if let Some(key) = self.proof_key {
             let proof = Proof::new(&Method::POST, form.endpoint, seed.derive_id("proof jti"), now);
             let proof = nonce.into_iter().fold(proof, Proof::with_nonce);
-            headers.extend(HeaderValue::try_from(key.prove(&proof)?).ok().map(|text| (DPOP, text)));
+            if let Ok(mut text) = HeaderValue::try_from(key.prove(&proof)?) {
+                text.set_sensitive(true);
+                headers.insert(DPOP, text);
+            }
         }
         Ok(HttpCall::new(request, form.purpose, self.trust).with_timeout(TIMEOUT))
     }
@@ -117,6 +144,14 @@ impl<'a> Backchannel<'a> {
 /// A form for one endpoint, without what says who sends it.
 ///
 /// Its fields may be secrets, so its `Debug` names them only.
+///
+/// ```
+/// use vestibule_strategy::Form;
+///
+/// let endpoint = "https://as.example/par".parse().unwrap();
+/// let form = Form::new(&endpoint, "device authorization", [("scope", "atproto"), ("secret", "s3cret")]);
+/// assert_eq!(format!("{form:?}"), r#"Form { endpoint: "https://as.example/par", fields: ["scope", "secret"] }"#);
+/// ```
 pub struct Form<'a> {
     endpoint: &'a Url,
     purpose: &'static str,
@@ -168,3 +203,61 @@ const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A server may ask others before it answers (client metadata, an account's home), so this is longer than for a document.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, nonce: Option<&str>, body: &str) -> Response<Bytes> {
+        let mut response = Response::builder().status(status);
+        if let Some(nonce) = nonce {
+            response = response.header("dpop-nonce", nonce);
+        }
+        response.body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn r92_a_wish_for_a_nonce_comes_with_one() {
+        let wish = r#"{"error":"use_dpop_nonce"}"#;
+        for (status, nonce, body, expected) in [
+            (400, Some("n"), wish, true),
+            (401, Some("n"), wish, true),
+            (400, None, wish, false),
+            (400, Some("n"), r#"{"error":"invalid_dpop_proof"}"#, false),
+            (400, Some("n"), "use_dpop_nonce", false),
+            (200, Some("n"), wish, false),
+            (500, Some("n"), wish, false),
+        ] {
+            assert_eq!(wants_nonce(&answer(status, nonce, body)), expected, "{status} {nonce:?} {body}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_request_and_another_seed_another_proof() {
+        let key = ProofKey::from_secret(vestibule_dpop::Es256Secret::from_entropy([7; 32]));
+        let endpoint = Url::parse("https://as.example/token?tenant=1").unwrap();
+        let channel = Backchannel::new("https://as.example", "c", &ClientAuth::Public, Trust::UserSupplied)
+            .with_proof_key(&key);
+        let form = Form::new(&endpoint, "test", [("a", "b c&d")]);
+        let call = |seed| {
+            let seed = Seed::from_entropy([seed; 32]);
+            channel.request(&form, None, &seed, UnixTime::from_secs(7)).unwrap()
+        };
+        let (first, again, other) = (call(1), call(1), call(2));
+        assert_eq!(first.request.uri(), "https://as.example/token?tenant=1");
+        assert_eq!(first.request.body(), "a=b+c%26d&client_id=c");
+        assert_eq!(first.trust, Trust::UserSupplied);
+        assert_eq!(first.request.headers(), again.request.headers());
+        assert_ne!(first.request.headers()["dpop"], other.request.headers()["dpop"]);
+    }
+
+    #[test]
+    fn a_client_without_a_key_for_tokens_proves_nothing() {
+        let endpoint = Url::parse("https://as.example/token").unwrap();
+        let channel = Backchannel::new("https://as.example", "c", &ClientAuth::Public, Trust::Configured);
+        let form = Form::new(&endpoint, "test", []);
+        let call =
+            channel.request(&form, Some("n"), &Seed::from_entropy([1; 32]), UnixTime::from_secs(7)).unwrap();
+        assert!(!call.request.headers().contains_key("dpop"));
+    }
+}

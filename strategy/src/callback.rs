@@ -20,7 +20,7 @@ use crate::failure::{FailureKind, Fault};
 /// [RFC 9207]: https://www.rfc-editor.org/rfc/rfc9207
 #[derive(Debug)]
 pub struct Callback {
-    state: String,
+    state: Secret,
     issuer: Option<String>,
     answer: Answer,
 }
@@ -71,12 +71,16 @@ impl Callback {
             }
             (None, None) => Answer::Neither,
         };
-        Ok(Self { state: state.to_owned(), issuer: params.value("iss").map(str::to_owned), answer })
+        Ok(Self {
+            state: Secret::new(state.to_owned()),
+            issuer: params.value("iss").map(str::to_owned),
+            answer,
+        })
     }
 
     /// `state`.
     pub fn state(&self) -> &str {
-        &self.state
+        self.state.expose()
     }
 
     /// `iss`.
@@ -105,5 +109,56 @@ pub(crate) fn refused(refusal: ErrorResponse) -> Fault {
         Fault::new(FailureKind::AccessDenied, detail)
     } else {
         Fault::new(FailureKind::ProviderError(refusal), detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_oauth_core::FormRules;
+
+    use super::*;
+
+    fn read(query: &str) -> Result<Callback, &'static str> {
+        let params = Params::parse(query.as_bytes(), &FormRules::DEFAULT);
+        let callback = params.map_err(|error| unreadable(&error)).and_then(|params| Callback::read(&params));
+        callback.map_err(|fault| fault.kind().code())
+    }
+
+    #[test]
+    fn r74_what_cannot_be_a_callback_is_none() {
+        for (query, code) in [
+            ("", "flow_missing"),
+            ("code=c", "flow_missing"),
+            ("code=c&state=", "flow_missing"),
+            ("response=e30", "invalid_callback_request"),
+            ("response=e30&state=s&code=c", "invalid_callback_request"),
+            ("state=s&code=c&error=access_denied", "invalid_callback_request"),
+            ("state=s&error=a%22b", "invalid_callback_request"),
+            ("state=s&state=s&code=c", "duplicate_param"),
+            ("state=s&code=c&code=d", "duplicate_param"),
+            ("state=s&code=%zz", "invalid_callback_request"),
+            ("state=s&code=%ff", "invalid_callback_request"),
+        ] {
+            assert_eq!(read(query).unwrap_err(), code, "{query}");
+        }
+    }
+
+    #[test]
+    fn r72_what_the_provider_answered_is_kept_for_later() {
+        assert!(matches!(read("state=s&code=c").unwrap().into_answer(), Answer::Code(_)));
+        assert!(matches!(read("state=s&code=").unwrap().into_answer(), Answer::Neither));
+        assert_eq!(read("state=s&iss=").unwrap().issuer(), None);
+        let callback = read("state=s&error=access_denied&error_description=no").unwrap();
+        let Answer::Error(refusal) = callback.into_answer() else { panic!() };
+        assert_eq!(refused(refusal).kind(), &FailureKind::AccessDenied);
+        let Answer::Error(refusal) = read("state=s&error=login_required").unwrap().into_answer() else {
+            panic!()
+        };
+        assert_eq!(refused(refusal).kind().code(), "provider_error");
+    }
+
+    #[test]
+    fn s10_debug_shows_no_code() {
+        assert!(!format!("{:?}", read("state=s&code=s3cret").unwrap()).contains("s3cret"));
     }
 }

@@ -29,7 +29,19 @@ use crate::return_to::ReturnTo;
 use crate::same_origin::{Provenance, is_navigation};
 use crate::strategy::{Begin, CallbackCx, CsrfGuard, RequestCx, ResponseMode, Stash, Strategy};
 
-/// Runs the two phases of every configured provider.
+/// Runs the two phases of every configured provider. The documentation of this crate shows it at work.
+///
+/// ```
+/// use url::Url;
+/// use vestibule_oauth_core::seal::SealKeys;
+/// use vestibule_strategy::{Engine, FlowKeeping};
+///
+/// let keys = SealKeys::new([7; 32], []);
+/// for (site, ok) in [("https://app.example", true), ("http://127.0.0.1:8080", true), ("http://app.example", false)] {
+///     let engine = Engine::new(Url::parse(site).unwrap(), &keys, FlowKeeping::Cookie);
+///     assert_eq!(engine.is_ok(), ok, "{site}"); // a cookie is safe on https, and on one's own machine
+/// }
+/// ```
 pub struct Engine {
     site: Url,
     cookies: CookiePolicy,
@@ -76,7 +88,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// A request of a browser, as far as a login is concerned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Incoming<'a> {
     /// GET or POST.
@@ -91,6 +103,13 @@ impl<'a> Incoming<'a> {
     /// A request with these parts.
     pub const fn new(method: &'a Method, headers: &'a HeaderMap, encoded: &'a [u8]) -> Self {
         Self { method, headers, encoded }
+    }
+}
+
+impl std::fmt::Debug for Incoming<'_> {
+    /// Shows the method: cookies and parameters are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming").field("method", self.method).finish_non_exhaustive()
     }
 }
 
@@ -231,7 +250,7 @@ impl Engine {
             provider: id.clone(),
             state: Secret::new(state),
             redirect_uri: provider.redirect_uri.clone(),
-            nonce,
+            nonce: Secret::new(nonce),
             verifier,
             flow: FlowInfo { return_to, intent, started_at: now },
             expires_at: now.after(Pending::LIFETIME),
@@ -321,12 +340,14 @@ impl Engine {
         let params = Params::parse(incoming.encoded, &FORM_RULES).map_err(|error| unreadable(&error))?;
         let grant = match strategy.csrf() {
             CsrfGuard::FlowCookie => {
-                let callback = Callback::read(&params)?;
-                let name = FlowName::of(callback.state());
-                let pending = self.take(&name, incoming.headers, finishing).await?;
+                let callback = Callback::read(&params);
+                // What cannot be read is believed no more than what can: first it has to be about a flow of this
+                // browser. Such a flow is over, readable or not (S6).
+                let Some(state) = params.value("state") else { return Err(stateless(callback)) };
+                let pending = self.take(&FlowName::of(state), incoming.headers, finishing).await?;
                 finishing.flow = Some(pending.flow.clone());
                 let issuer = strategy.issuer(&pending.stash);
-                pending.finish(callback, id, &issuer, now)?
+                pending.finish(callback?, id, &issuer, now)?
             }
             CsrfGuard::SameOriginPost => {
                 let from = Provenance::of(incoming.headers, &self.site);
@@ -337,7 +358,7 @@ impl Engine {
                 CodeGrant {
                     code: None,
                     redirect_uri: provider.redirect_uri.clone(),
-                    nonce: base64url::encode(seed.derive("nonce")),
+                    nonce: Secret::new(base64url::encode(seed.derive("nonce"))),
                     verifier: PkceVerifier::from_entropy(seed.derive("verifier")),
                     stash: Stash::empty(),
                 }
@@ -347,7 +368,7 @@ impl Engine {
             provider: id,
             params: &params,
             redirect_uri: &grant.redirect_uri,
-            nonce: &grant.nonce,
+            nonce: grant.nonce.expose(),
             verifier: &grant.verifier,
             stash: &grant.stash,
             seed: &seed.child("strategy"),
@@ -375,6 +396,7 @@ impl Engine {
                 match taken.map_err(|error| Fault::new(FailureKind::StoreUnavailable, error.to_string()))? {
                     TakenFlow::Taken(sealed) => Some(sealed),
                     TakenFlow::Foreign => {
+                        finishing.set_cookies.extend(self.cookies.clear(&name.cookie));
                         return csrf(CsrfCause::CookieForeign, "the browser's cookie is another login's");
                     }
                     TakenFlow::Missing => {
@@ -396,6 +418,11 @@ impl Engine {
         let missing = || Fault::new(FailureKind::Misconfigured, format!("no provider is called {id}"));
         self.providers.get(id).ok_or_else(missing)
     }
+}
+
+/// The fault of a callback that has no state.
+fn stateless(callback: Result<Callback, Fault>) -> Fault {
+    callback.err().unwrap_or_else(|| Fault::new(FailureKind::FlowMissing, "the callback has no state"))
 }
 
 /// What a callback phase has gathered when it ends, however it ends.

@@ -3,21 +3,6 @@
 //! Every failure has a stable [`code`](FailureKind::code), an HTTP [`status`](FailureKind::status), a sentence for
 //! [the person](FailureKind::for_person) and, as its `Display`, a longer one for the developer. None of them holds a
 //! secret, and text that came from a provider is cleaned before it gets here and escaped by whoever shows it.
-//!
-//! # Coming from Atex
-//!
-//! The eight reasons of `Atex.OAuth.Error`, and what they are here:
-//!
-//! | reason | code | status |
-//! | --- | --- | --- |
-//! | `:missing_handle` | `missing_handle` | 400 |
-//! | `:invalid_handle` | `invalid_handle`; a DID document or server that cannot be had is `transport` or `bad_response` | 400; 502, 504 |
-//! | `:authorization_url_failed` | `authorization_url_failed` | 502 |
-//! | `:invalid_callback_request` | `flow_missing`, `flow_expired`, `flow_provider_mismatch`, `csrf_attack`, `missing_code`, `duplicate_param`; `invalid_callback_request` where none of these fits. A refusal by the person is `access_denied` | 400; 403 |
-//! | `:authorization_server_metadata_failed` | `authorization_server_metadata_failed` (never raised there, raised here) | 502 |
-//! | `:token_validation_failed` | `token_endpoint` when the server refuses, `token_validation_failed` when its answer breaks a rule, `account_mismatch` when it is about somebody else | 502; 403 |
-//! | `:issuer_mismatch` | `issuer_mismatch`, and `issuer_missing` where there is none | 400 |
-//! | `:session_store_failed` | `session_store_failed` | 500 |
 
 use std::fmt;
 
@@ -160,6 +145,29 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The rules a login can break.
+///
+/// ```
+/// use vestibule_strategy::{FailureKind, TransportFault};
+///
+/// let kind = FailureKind::Transport(TransportFault::Timeout);
+/// assert_eq!((kind.code(), kind.status().as_u16()), ("transport", 504));
+/// assert_eq!(kind.for_person(), "Your provider did not answer in time. Try again in a little while.");
+/// ```
+///
+/// # Coming from Atex
+///
+/// The eight reasons of `Atex.OAuth.Error`, and what they are here:
+///
+/// | reason | code | status |
+/// | --- | --- | --- |
+/// | `:missing_handle` | `missing_handle` | 400 |
+/// | `:invalid_handle` | `invalid_handle`; a DID document or server that cannot be had is `transport` or `bad_response` | 400; 502, 504 |
+/// | `:authorization_url_failed` | `authorization_url_failed` | 502 |
+/// | `:invalid_callback_request` | `flow_missing`, `flow_expired`, `flow_provider_mismatch`, `csrf_attack`, `missing_code`, `duplicate_param`; `invalid_callback_request` where none of these fits. A refusal by the person is `access_denied` | 400; 403 |
+/// | `:authorization_server_metadata_failed` | `authorization_server_metadata_failed` (never raised there, raised here) | 502 |
+/// | `:token_validation_failed` | `token_endpoint` when the server refuses, `token_validation_failed` when its answer breaks a rule, `account_mismatch` when it is about somebody else | 502; 403 |
+/// | `:issuer_mismatch` | `issuer_mismatch`, and `issuer_missing` where there is none | 400 |
+/// | `:session_store_failed` | `session_store_failed` | 500 |
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FailureKind {
@@ -223,6 +231,10 @@ pub enum FailureKind {
     AccountMismatch,
     /// The session could not be stored; what was issued for it was revoked.
     SessionStoreFailed,
+    /// Too many logins were started from one place; a little later one may be started again.
+    RateLimited,
+    /// More logins are being started than this server can see through. Nothing is lost: try again.
+    Overloaded,
     /// The store of pending logins cannot be reached. Nothing is lost: the same request may be sent again.
     StoreUnavailable,
 }
@@ -282,7 +294,8 @@ impl FailureKind {
             Self::TokenValidationFailed => "token_validation_failed",
             Self::AccountMismatch => "account_mismatch",
             Self::SessionStoreFailed => "session_store_failed",
-            Self::StoreUnavailable => "temporarily_unavailable",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded | Self::StoreUnavailable => "temporarily_unavailable",
         }
     }
 
@@ -313,7 +326,8 @@ impl FailureKind {
             | Self::AuthorizationUrlFailed { .. }
             | Self::TokenValidationFailed => StatusCode::BAD_GATEWAY,
             Self::Misconfigured | Self::SessionStoreFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -372,6 +386,10 @@ impl FailureKind {
                 "You signed in to another account than the one you typed. Start again and choose the account you want."
             }
             Self::SessionStoreFailed => "We could not save your sign-in, so it was undone. Try again.",
+            Self::RateLimited => {
+                "Many sign-ins were started from your network just now. Wait a minute, then try again."
+            }
+            Self::Overloaded => "Many people are signing in just now. Try again in a little while.",
             Self::StoreUnavailable => "We cannot get at our records just now. Try again in a little while.",
         }
     }

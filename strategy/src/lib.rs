@@ -1,4 +1,116 @@
-//! The client half of a login, as plain values.
+//! The client half of a login, as plain values: signing in with somebody else's server, in two phases.
+//!
+//! In the request phase a person is sent to their provider; in the callback phase they come back, and the application
+//! learns who they are. A [`Strategy`] is what one kind of provider needs for that. The [`Engine`] runs any of them, and
+//! owns what no strategy may get wrong: `state`, PKCE, the OpenID Connect nonce, the cookie of the flow, its age, the
+//! provider it belongs to, the callback's `iss`, and whether the returning browser is the one that left.
+//!
+//! A whole login, with a provider made up for it:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use http::{HeaderMap, Method};
+//! use url::Url;
+//! use vestibule_oauth_core::{BoxFuture, HttpClient, Seed, UnixTime, seal::SealKeys};
+//! use vestibule_strategy::{
+//!     Auth, Begin, Begun, CallbackCx, Engine, Fault, FlowKeeping, Incoming, Intent, IssuerPolicy, ProviderId, RequestCx,
+//!     ResponseMode, Stash, Strategy,
+//! };
+//!
+//! /// A provider whose codes are people's names.
+//! struct Toy;
+//!
+//! impl Strategy for Toy {
+//!     fn kind(&self) -> &'static str {
+//!         "toy"
+//!     }
+//!
+//!     fn issuer(&self, _: &Stash) -> IssuerPolicy {
+//!         IssuerPolicy::Exact("https://sso.example".to_owned())
+//!     }
+//!
+//!     fn request<'a>(&'a self, cx: RequestCx<'a>, _: &'a dyn HttpClient) -> BoxFuture<'a, Result<Begin, Fault>> {
+//!         Box::pin(async move {
+//!             let mut to = Url::parse("https://sso.example/authorize").unwrap();
+//!             to.query_pairs_mut().append_pair("state", cx.state).append_pair("code_challenge", cx.pkce.as_str());
+//!             Ok(Begin::Redirect { to, stash: Stash::empty(), mode: ResponseMode::Query })
+//!         })
+//!     }
+//!
+//!     fn callback<'a>(&'a self, cx: CallbackCx<'a>, _: &'a dyn HttpClient) -> BoxFuture<'a, Result<Auth, Fault>> {
+//!         Box::pin(async move { Ok(Auth::new(cx.code()?.expose().clone(), cx.provider.clone(), self.kind())) })
+//!     }
+//! }
+//!
+//! # struct Offline;
+//! # impl HttpClient for Offline {
+//! #     fn send<'a>(
+//! #         &'a self,
+//! #         _: vestibule_oauth_core::HttpCall,
+//! #     ) -> BoxFuture<'a, Result<http::Response<bytes::Bytes>, vestibule_oauth_core::HttpError>> {
+//! #         unreachable!("the toy asks nobody")
+//! #     }
+//! # }
+//! # fn run<T>(future: impl Future<Output = T>) -> T {
+//! #     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     match std::pin::pin!(future).poll(&mut cx) {
+//! #         std::task::Poll::Ready(output) => output,
+//! #         std::task::Poll::Pending => panic!("nothing here waits"),
+//! #     }
+//! # }
+//! # run(async {
+//! # let network = Offline;
+//! let site = Url::parse("https://app.example")?;
+//! let sso: ProviderId = "sso".parse()?;
+//! let keys = SealKeys::new([7; 32], []); // the application's secret
+//! let engine = Engine::new(site.clone(), &keys, FlowKeeping::Cookie)?
+//!     .with_provider(sso.clone(), site.join("/auth/sso/callback")?, Arc::new(Toy))?;
+//! let now = UnixTime::from_secs(1_700_000_000);
+//!
+//! // GET /auth/sso?return_to=/inbox
+//! let mut headers = HeaderMap::new();
+//! let asked = Incoming::new(&Method::GET, &headers, b"return_to=/inbox");
+//! let seed = Seed::from_entropy([1; 32]); // draw fresh octets, for each phase
+//! let begun = engine.begin(&sso, asked, Intent::SignIn, seed, now, &network).await?;
+//! let Begun::Redirect { to, set_cookies } = begun else { panic!("the toy has no page of its own") };
+//!
+//! // The browser keeps the cookie, the person signs in, and the provider sends them back.
+//! let cookie = set_cookies[0].to_str()?.split(';').next().unwrap();
+//! headers.insert("cookie", cookie.parse()?);
+//! let (_, state) = to.query_pairs().find(|(name, _)| name == "state").unwrap();
+//! let query = format!("state={state}&iss=https%3A%2F%2Fsso.example&code=ada");
+//!
+//! // GET /auth/sso/callback
+//! let returned = Incoming::new(&Method::GET, &headers, query.as_bytes());
+//! let finished = engine.finish(&sso, returned, Seed::from_entropy([2; 32]), now, &network).await;
+//! assert_eq!(finished.outcome?.uid, "ada");
+//! assert_eq!(finished.flow.unwrap().return_to.unwrap().as_str(), "/inbox");
+//!
+//! // A link sent to somebody else finds no cookie in their browser.
+//! let elsewhere = HeaderMap::new();
+//! let returned = Incoming::new(&Method::GET, &elsewhere, query.as_bytes());
+//! let finished = engine.finish(&sso, returned, Seed::from_entropy([3; 32]), now, &network).await;
+//! assert_eq!(finished.outcome.unwrap_err().kind().code(), "csrf_attack");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! What a strategy of OAuth needs on its own way is here as well, each as a pair of pure functions: a pushed request
+//! ([`PushRequest`], [`Pushed`]), the exchange of a code or a refresh token and giving tokens back ([`token`]), all of them
+//! sent by a [`Backchannel`], which adds the client's authentication and the DPoP proof and follows one wish for a nonce.
+//!
+//! # What is not here
+//!
+//! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and
+//! pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
+//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; there is none of OpenID Connect yet, and callbacks
+//! by `form_post` are refused.
+//!
+//! # Errors
+//!
+//! One type for every provider: a [`Failure`] says in which [`Phase`] which rule was broken. Its [`FailureKind`] has a
+//! stable code, an HTTP status and a sentence for the person; there too is the table for who comes from Atex.
 
 mod provider;
 mod failure;

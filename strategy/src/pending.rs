@@ -19,7 +19,8 @@ use crate::return_to::ReturnTo;
 use crate::strategy::{IssuerPolicy, Stash};
 
 /// What the engine remembers of a login between its two phases. [`Pending::finish`] consumes it: nothing begun once can
-/// be finished twice with the same value.
+/// be finished twice with the same value. Only an [`Engine`](crate::Engine) makes one; in between it is sealed, in the
+/// browser or in a store.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Pending {
@@ -30,7 +31,7 @@ pub struct Pending {
     /// The redirect URI that was sent.
     pub redirect_uri: Url,
     /// The OpenID Connect `nonce` that was sent.
-    pub nonce: String,
+    pub nonce: Secret,
     /// The PKCE verifier behind the challenge that was sent.
     pub verifier: PkceVerifier,
     /// What the person goes on to afterwards.
@@ -76,7 +77,7 @@ pub struct CodeGrant {
     /// The redirect URI to repeat.
     pub redirect_uri: Url,
     /// The OpenID Connect `nonce` to expect.
-    pub nonce: String,
+    pub nonce: Secret,
     /// The verifier to send.
     pub verifier: PkceVerifier,
     /// What the strategy remembers.
@@ -151,7 +152,7 @@ impl Pending {
             provider: self.provider.as_str(),
             state: self.state.expose(),
             redirect_uri: self.redirect_uri.as_str(),
-            nonce: &self.nonce,
+            nonce: self.nonce.expose(),
             verifier: self.verifier.expose(),
             return_to: self.flow.return_to.as_ref().map(|place| Cow::Borrowed(place.as_str())),
             intent: self.flow.intent.clone(),
@@ -178,7 +179,7 @@ impl Pending {
             provider: record.provider.parse().ok()?,
             state: Secret::new(record.state.to_owned()),
             redirect_uri: record.redirect_uri.parse().ok()?,
-            nonce: record.nonce.to_owned(),
+            nonce: Secret::new(record.nonce.to_owned()),
             verifier: record.verifier.parse().ok()?,
             flow: FlowInfo {
                 return_to: record.return_to.and_then(|text| ReturnTo::parse(&text, site).ok()),
@@ -234,4 +235,133 @@ impl FlowName {
 /// The value in a browser's cookie that binds a stored flow to it, and its hash, which is what the store sees.
 pub(crate) fn binding_hash(value: &str) -> [u8; 32] {
     Sha256::new().chain_update("binding|").chain_update(value).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_oauth_core::{FormRules, Params};
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn site() -> Url {
+        Url::parse("https://app.example").unwrap()
+    }
+
+    fn pending() -> Pending {
+        Pending {
+            provider: "sso".parse().unwrap(),
+            state: Secret::new("s1".to_owned()),
+            redirect_uri: site().join("/callback").unwrap(),
+            nonce: Secret::new("n1".to_owned()),
+            verifier: PkceVerifier::from_entropy([7; 32]),
+            flow: FlowInfo {
+                return_to: ReturnTo::parse("/inbox", &site()).ok(),
+                intent: Intent::Link { subject: "account \"7\"".to_owned() },
+                started_at: NOW,
+            },
+            expires_at: NOW.after(Pending::LIFETIME),
+            stash: Stash::write(&("a", 1)).unwrap(),
+        }
+    }
+
+    fn finish(
+        query: &str,
+        provider: &str,
+        issuer: &IssuerPolicy,
+        seconds: u64,
+    ) -> Result<String, &'static str> {
+        let callback =
+            Callback::read(&Params::parse(query.as_bytes(), &FormRules::DEFAULT).unwrap()).unwrap();
+        let now = NOW.after(Duration::from_secs(seconds));
+        match pending().finish(callback, &provider.parse().unwrap(), issuer, now) {
+            Ok(grant) => Ok(grant.code.unwrap().expose().clone()),
+            Err(fault) => Err(fault.kind().code()),
+        }
+    }
+
+    #[test]
+    fn s13_each_rule_before_the_next() {
+        let exact = IssuerPolicy::Exact("https://as.example".to_owned());
+        for (query, provider, seconds, expected) in [
+            // Every rule broken, then one fewer in each row.
+            ("state=s2&iss=https://evil.example&error=access_denied", "other", 600, Err("csrf_attack")),
+            ("state=s1&iss=https://evil.example&error=access_denied", "other", 600, Err("flow_expired")),
+            (
+                "state=s1&iss=https://evil.example&error=access_denied",
+                "other",
+                599,
+                Err("flow_provider_mismatch"),
+            ),
+            ("state=s1&error=access_denied", "sso", 599, Err("issuer_missing")),
+            ("state=s1&iss=https://evil.example&error=access_denied", "sso", 599, Err("issuer_mismatch")),
+            ("state=s1&iss=https://as.example&error=access_denied", "sso", 599, Err("access_denied")),
+            ("state=s1&iss=https://as.example&error=server_error", "sso", 599, Err("provider_error")),
+            ("state=s1&iss=https://as.example", "sso", 599, Err("missing_code")),
+            ("state=s1&iss=https://as.example&code=c1", "sso", 599, Ok("c1".to_owned())),
+            // A clock set back makes no login last longer than it would have.
+            ("state=s1&iss=https://as.example&code=c1", "sso", 0, Ok("c1".to_owned())),
+        ] {
+            assert_eq!(finish(query, provider, &exact, seconds), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn s16_an_issuer_is_looked_at_as_the_strategy_says() {
+        let ours = "https://as.example".to_owned();
+        let (none, same, other) = ("", "&iss=https://as.example", "&iss=https://as.example/");
+        for (policy, iss, expected) in [
+            (IssuerPolicy::Exact(ours.clone()), none, Err("issuer_missing")),
+            (IssuerPolicy::Exact(ours.clone()), same, Ok("c1".to_owned())),
+            (IssuerPolicy::Exact(ours.clone()), other, Err("issuer_mismatch")),
+            (IssuerPolicy::ExactIfPresent(ours.clone()), none, Ok("c1".to_owned())),
+            (IssuerPolicy::ExactIfPresent(ours.clone()), same, Ok("c1".to_owned())),
+            (IssuerPolicy::ExactIfPresent(ours), other, Err("issuer_mismatch")),
+            (IssuerPolicy::NotIdentified, none, Ok("c1".to_owned())),
+            (IssuerPolicy::NotIdentified, other, Ok("c1".to_owned())),
+        ] {
+            let query = format!("state=s1&code=c1{iss}");
+            assert_eq!(finish(&query, "sso", &policy, 0), expected, "{policy:?} {iss}");
+        }
+    }
+
+    #[test]
+    fn s11_what_is_sealed_opens_at_its_own_place_only() {
+        let keys = SealKeys::new([1; 32], []);
+        let sealed = pending().seal(&keys, "here", [2; 24]).unwrap();
+        let opened = Pending::open(&sealed, &keys, "here", &site()).unwrap();
+        let expected = pending();
+        assert_eq!(opened.provider, expected.provider);
+        assert!(opened.state.same_as("s1"));
+        assert_eq!(opened.redirect_uri, expected.redirect_uri);
+        assert!(opened.nonce.same_as("n1"));
+        assert_eq!(opened.verifier.expose(), expected.verifier.expose());
+        assert_eq!(opened.flow, expected.flow);
+        assert_eq!(opened.expires_at, expected.expires_at);
+        assert_eq!(opened.stash.read::<(String, u8)>().unwrap(), ("a".to_owned(), 1));
+
+        assert!(Pending::open(&sealed, &keys, "there", &site()).is_none());
+        assert!(Pending::open(&sealed, &SealKeys::new([2; 32], []), "here", &site()).is_none());
+        assert!(Pending::open(b"", &keys, "here", &site()).is_none());
+        let elsewhere = keys.seal(br#"{"v":1}"#, b"here", [3; 24]).unwrap();
+        assert!(Pending::open(&elsewhere, &keys, "here", &site()).is_none(), "sealed by us, and no flow");
+    }
+
+    #[test]
+    fn a_flow_goes_by_names_that_do_not_tell_its_state() {
+        let name = FlowName::of("s1");
+        assert_eq!(name.cookie, FlowName::of("s1").cookie);
+        assert_ne!(name.cookie, FlowName::of("s2").cookie);
+        assert_ne!(name.key, FlowName::of("s2").key);
+        assert_eq!(name.cookie.len(), COOKIE_PREFIX.len() + 12);
+        assert!(!name.cookie.contains("s1"));
+    }
+
+    #[test]
+    fn s10_debug_shows_no_secret() {
+        let verifier = pending().verifier.expose().to_owned();
+        let shown = format!("{:?}", pending());
+        assert!(!["s1", "n1", &verifier].iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
 }

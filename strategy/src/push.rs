@@ -14,6 +14,24 @@ use vestibule_oauth_core::{ErrorResponse, PkceChallenge};
 use crate::backchannel::Form;
 
 /// An authorization request for a code with PKCE, about to be pushed.
+///
+/// ```
+/// use url::Url;
+/// use vestibule_oauth_core::{PkceVerifier, Seed, Trust, UnixTime};
+/// use vestibule_strategy::{Backchannel, ClientAuth, PushRequest};
+///
+/// let redirect_uri = Url::parse("https://app.example/callback").unwrap();
+/// let challenge = PkceVerifier::from_entropy([7; 32]).challenge();
+/// let push = PushRequest::new(&redirect_uri, "state", &challenge, "atproto").with_login_hint(Some("alice.example.com"));
+///
+/// let endpoint = Url::parse("https://as.example/par").unwrap();
+/// let channel = Backchannel::new("https://as.example", "client", &ClientAuth::Public, Trust::Configured);
+/// let (seed, now) = (Seed::from_entropy([9; 32]), UnixTime::from_secs(1_700_000_000));
+/// let call = channel.request(&push.form(&endpoint), None, &seed, now).unwrap();
+/// let body = String::from_utf8(call.request.into_body().to_vec()).unwrap();
+/// assert!(body.starts_with("response_type=code&code_challenge="));
+/// assert!(body.ends_with("&scope=atproto&login_hint=alice.example.com&client_id=client"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PushRequest<'a> {
@@ -61,6 +79,20 @@ impl<'a> PushRequest<'a> {
 }
 
 /// A pushed request, as the server calls it.
+///
+/// ```
+/// use bytes::Bytes;
+/// use url::Url;
+/// use vestibule_strategy::Pushed;
+///
+/// let body = Bytes::from(r#"{"request_uri":"urn:example:1","expires_in":300}"#);
+/// let pushed = Pushed::read(&http::Response::builder().status(201).body(body).unwrap()).unwrap();
+/// let page = Url::parse("https://as.example/authorize").unwrap();
+/// assert_eq!(
+///     pushed.authorization_url(&page, "client").as_str(),
+///     "https://as.example/authorize?client_id=client&request_uri=urn%3Aexample%3A1"
+/// );
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Pushed {
@@ -122,4 +154,68 @@ pub enum PushError {
     /// The server's answer is not one.
     #[error("the server's answer to the pushed request is not usable: {0}")]
     Malformed(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, body: &str) -> Result<String, PushError> {
+        let response =
+            Response::builder().status(status).body(Bytes::copy_from_slice(body.as_bytes())).unwrap();
+        Pushed::read(&response).map(|pushed| pushed.request_uri)
+    }
+
+    #[test]
+    fn r67_an_answer_is_201_or_200_with_a_reference() {
+        let good = r#"{"request_uri":"urn:a","expires_in":300,"other":1}"#;
+        for status in [200, 201] {
+            assert_eq!(read(status, good).as_deref(), Ok("urn:a"));
+        }
+        for status in [202, 204, 303, 400, 500] {
+            assert_eq!(read(status, good), Err(PushError::Refused { status, error: None }));
+        }
+        let long =
+            format!(r#"{{"request_uri":"{}","expires_in":1}}"#, "u".repeat(Pushed::MAX_REQUEST_URI + 1));
+        for body in [
+            "",
+            "<html>",
+            r#"{"request_uri":"urn:a"}"#,
+            r#"{"expires_in":300}"#,
+            r#"{"request_uri":"","expires_in":300}"#,
+            r#"{"request_uri":7,"expires_in":300}"#,
+            r#"{"request_uri":"urn:a","expires_in":-1}"#,
+            &long,
+        ] {
+            assert!(matches!(read(201, body), Err(PushError::Malformed(_))), "{body:.60}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_in_the_servers_own_words() {
+        let error =
+            read(400, r#"{"error":"invalid_scope","error_description":"no such scope"}"#).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the server refused the pushed request with status 400: invalid_scope: no such scope"
+        );
+    }
+
+    #[test]
+    fn r68_the_browser_carries_a_reference_beside_the_endpoints_own_query() {
+        let pushed = Pushed { request_uri: "urn:a&b=c".to_owned(), expires_in: Duration::ZERO };
+        for (endpoint, expected) in [
+            (
+                "https://as.example/a",
+                "https://as.example/a?client_id=https%3A%2F%2Fc.example%2F&request_uri=urn%3Aa%26b%3Dc",
+            ),
+            (
+                "https://as.example/a?b=1",
+                "https://as.example/a?b=1&client_id=https%3A%2F%2Fc.example%2F&request_uri=urn%3Aa%26b%3Dc",
+            ),
+        ] {
+            let url = pushed.authorization_url(&Url::parse(endpoint).unwrap(), "https://c.example/");
+            assert_eq!(url.as_str(), expected);
+        }
+    }
 }

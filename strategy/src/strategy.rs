@@ -14,9 +14,9 @@ use crate::provider::ProviderId;
 
 /// A way to sign in: where to send the person, and who they are when they come back.
 ///
-/// A strategy does no I/O of its own: it is given an [`HttpClient`], the time and a seed of randomness. It never sees
-/// `state`, cookies or the callback's `iss`, `error` and `state` parameters, because the
-/// [`Engine`](crate::engine::Engine) makes them and checks them before the strategy is asked.
+/// A strategy does no I/O of its own: it is given an [`HttpClient`], the time and a seed of randomness. It has
+/// nothing to do with `state`, cookies or the callback's `iss` and `error`: the [`Engine`](crate::Engine) makes them and
+/// checks them before the strategy is asked.
 pub trait Strategy: Send + Sync {
     /// What kind of strategy this is: `atproto`, `oidc`. Stands in [`Auth::strategy`].
     fn kind(&self) -> &'static str;
@@ -76,7 +76,6 @@ pub enum IssuerPolicy {
 }
 
 /// What the request phase is given.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestCx<'a> {
     /// The provider's configured name.
@@ -105,8 +104,16 @@ impl RequestCx<'_> {
     }
 }
 
+impl std::fmt::Debug for RequestCx<'_> {
+    /// Shows which login this is; `state` and the parameters are secrets until it is over.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("RequestCx");
+        shown.field("provider", self.provider).field("redirect_uri", &self.redirect_uri.as_str());
+        shown.field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
 /// What the callback phase is given. State, browser, age, provider and issuer hold already.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct CallbackCx<'a> {
     /// The provider's configured name.
@@ -126,6 +133,15 @@ pub struct CallbackCx<'a> {
     /// The time.
     pub now: UnixTime,
     pub(crate) code: Option<&'a Secret>,
+}
+
+impl std::fmt::Debug for CallbackCx<'_> {
+    /// Shows which login this is; everything else about it is a secret until it is over.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("CallbackCx");
+        shown.field("provider", self.provider).field("redirect_uri", &self.redirect_uri.as_str());
+        shown.field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 impl CallbackCx<'_> {
@@ -190,8 +206,9 @@ impl ResponseMode {
 pub struct Stash(Secret<Vec<u8>>);
 
 impl Stash {
-    /// The most a stash may hold, in octets: sealed and encoded it has to fit a cookie of 3.8 KB beside the rest.
-    pub const MAX_OCTETS: usize = 2048;
+    /// The most a stash may hold, in octets: sealed, beside the rest of the flow, it fits the 8 KiB of a stored one. In a
+    /// cookie there is room for about 2 KB, which the engine sees to.
+    pub const MAX_OCTETS: usize = 6 * 1024;
 
     /// Nothing to remember.
     pub fn empty() -> Self {

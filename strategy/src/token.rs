@@ -1,5 +1,29 @@
 //! The client's side of a token endpoint: a code or a refresh token goes in, tokens come out; and its side of a revocation
 //! endpoint, where they go back.
+//!
+//! ```
+//! use vestibule_oauth_core::{PkceVerifier, Secret, Seed, Trust, UnixTime};
+//! use vestibule_strategy::token::{code_form, refresh_form, revocation_form};
+//! use vestibule_strategy::{Backchannel, ClientAuth, TokenHint};
+//!
+//! let token = "https://as.example/token".parse().unwrap();
+//! let revoke = "https://as.example/revoke".parse().unwrap();
+//! let redirect_uri = "https://app.example/callback".parse().unwrap();
+//! let (code, refresh_token) = (Secret::new("c-1".to_owned()), Secret::new("rt-1".to_owned()));
+//! let verifier = PkceVerifier::from_entropy([7; 32]);
+//!
+//! let channel = Backchannel::new("https://as.example", "client", &ClientAuth::Public, Trust::Configured);
+//! for (form, url, begins) in [
+//!     (code_form(&token, &code, &redirect_uri, &verifier), &token, "grant_type=authorization_code&code=c-1&redirect_uri="),
+//!     (refresh_form(&token, &refresh_token), &token, "grant_type=refresh_token&refresh_token=rt-1&"),
+//!     (revocation_form(&revoke, &refresh_token, TokenHint::RefreshToken), &revoke, "token=rt-1&token_type_hint=refresh_token&"),
+//! ] {
+//!     let (seed, now) = (Seed::from_entropy([9; 32]), UnixTime::from_secs(1_700_000_000));
+//!     let request = channel.request(&form, None, &seed, now).unwrap().request;
+//!     assert_eq!(request.uri(), url.as_str());
+//!     assert!(request.body().starts_with(begins.as_bytes()));
+//! }
+//! ```
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use thiserror::Error;
+use vestibule_oauth_core::Transport;
 
 use crate::text::text_newtype;
 
@@ -125,6 +126,16 @@ pub enum DevelopmentNames {
     Refused,
     /// They are used.
     Allowed,
+}
+
+impl DevelopmentNames {
+    /// How servers may be reached then: over plain http on loopback, too.
+    pub const fn transport(self) -> Transport {
+        match self {
+            Self::Refused => Transport::HttpsOnly,
+            Self::Allowed => Transport::LoopbackHttpToo,
+        }
+    }
 }
 
 /// Why a name that parses is never looked up.

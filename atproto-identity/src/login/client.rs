@@ -176,3 +176,93 @@ fn published(key: &AssertionKey) -> String {
         .write_json(&mut json);
     json
 }
+
+#[cfg(test)]
+mod tests {
+    use vestibule_dpop::{Algorithm, Es256Secret, JwkSet, default_signer};
+
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn key(kid: &str, entropy: u8) -> AssertionKey {
+        AssertionKey::new(kid, default_signer(&Es256Secret::from_entropy([entropy; 32])))
+    }
+
+    fn confidential(keys: Vec<AssertionKey>) -> Result<AtprotoClient, InvalidClient> {
+        AtprotoClient::confidential(
+            &url("https://app.example.com/client-metadata.json"),
+            &url("https://app.example.com/callback"),
+            url("https://app.example.com/jwks.json"),
+            "atproto".parse().unwrap(),
+            keys,
+        )
+    }
+
+    fn kid_of(auth: Option<ClientAuth>) -> Option<String> {
+        match auth? {
+            ClientAuth::PrivateKeyJwt(key) => Some(key.kid().to_owned()),
+            _ => Some("public".to_owned()),
+        }
+    }
+
+    #[test]
+    fn r85_r86_new_sessions_use_the_first_key_and_old_ones_their_own() {
+        let client = confidential(vec![key("new", 1), key("old", 2)]).unwrap();
+        let (auth, remembered) = client.auth_for_new_sessions();
+        assert_eq!(kid_of(Some(auth)).as_deref(), Some("new"));
+        assert_eq!(remembered, Some(ClientKey::new("new", Algorithm::Es256)));
+        for (kid, expected) in [("new", Some("new")), ("old", Some("old")), ("gone", None)] {
+            let wanted = ClientKey::new(kid, Algorithm::Es256);
+            assert_eq!(kid_of(client.auth_for(Some(&wanted))).as_deref(), expected, "{kid}");
+        }
+        // A key of that name with another algorithm is another key.
+        assert_eq!(kid_of(client.auth_for(Some(&ClientKey::new("new", Algorithm::Rs256)))), None);
+        assert_eq!(kid_of(client.auth_for(None)).as_deref(), Some("public"));
+    }
+
+    #[test]
+    fn r12_what_is_published_is_the_public_half_with_its_name() {
+        let client = confidential(vec![key("new", 1), key("old", 2)]).unwrap();
+        let json = client.jwks_json();
+        assert!(!json.contains("\"d\""), "{json}");
+        let set = JwkSet::parse(&json).unwrap();
+        assert_eq!(set.entries().iter().filter_map(|entry| entry.kid()).collect::<Vec<_>>(), ["new", "old"]);
+        let loopback =
+            AtprotoClient::loopback(&url("http://127.0.0.1:1/callback"), "atproto".parse().unwrap());
+        assert_eq!(loopback.unwrap().jwks_json(), r#"{"keys":[]}"#);
+    }
+
+    #[test]
+    fn a_client_that_no_server_would_take_is_not_made() {
+        assert_eq!(confidential(Vec::new()).unwrap_err(), InvalidClient::NoKey);
+        let made = |id: &str, redirect: &str, jwks: &str, scope: &str| {
+            let (id, redirect, scope) = (url(id), url(redirect), scope.parse().unwrap());
+            AtprotoClient::confidential(&id, &redirect, url(jwks), scope, vec![key("k", 1)]).map(|_| ())
+        };
+        let (id, back, jwks) =
+            ("https://a.example.com/c.json", "https://a.example.com/b", "https://a.example.com/j");
+        assert_eq!(made(id, back, jwks, "atproto"), Ok(()));
+        for (id, back, jwks) in [
+            ("http://a.example.com/c.json", back, jwks),
+            (id, "http://a.example.com/b", jwks),
+            (id, back, "http://a.example.com/j"),
+        ] {
+            assert_eq!(made(id, back, jwks, "atproto"), Err(InvalidClient::NotHttps));
+        }
+        assert_eq!(made(id, back, jwks, "transition:generic"), Err(InvalidClient::NoAtprotoScope));
+
+        let loopback = |redirect: &str, scope: &str| {
+            AtprotoClient::loopback(&url(redirect), scope.parse().unwrap()).map(|_| ())
+        };
+        assert_eq!(loopback("http://[::1]:8080/callback", "atproto"), Ok(()));
+        assert_eq!(loopback("http://127.0.0.1/callback", "openid"), Err(InvalidClient::NoAtprotoScope));
+        for redirect in
+            ["http://localhost:8080/callback", "http://10.0.0.1/callback", "https://a.example.com/b"]
+        {
+            assert!(loopback(redirect, "atproto").is_err(), "R22: {redirect}");
+        }
+    }
+}

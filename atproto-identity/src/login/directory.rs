@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use vestibule_dpop::NonceMemory;
 use vestibule_oauth_core::{HttpClient, Transport, TxtLookup, UnixTime};
@@ -22,10 +23,11 @@ pub struct Directory {
     nonces: Mutex<BTreeMap<String, NonceHint>>,
 }
 
-/// The latest nonce an authorization server gave to anybody, so that a login with a known server need not be told again.
-/// From then on a session keeps its own.
+/// The latest nonce a server gave to anybody, so that a login with a known server need not be told again. From then on a
+/// session keeps its own. Filed under the origin that gave it and under no other: who writes a server's description must
+/// not be able to write what others remember of another server.
 struct NonceHint {
-    nonces: NonceMemory,
+    nonce: HeaderValue,
     seen: UnixTime,
 }
 
@@ -110,22 +112,31 @@ impl Directory {
         discover_from_server(server, self.transport(), http).await
     }
 
-    /// The nonces to begin with at the server of `endpoint`.
-    pub(super) fn nonces_for(&self, endpoint: &Url, now: UnixTime) -> NonceMemory {
+    /// The nonces to begin with at these endpoints.
+    pub(super) fn nonces_for(&self, endpoints: &[&Url], now: UnixTime) -> NonceMemory {
         let hints = self.hints();
-        let hint = hints.get(&endpoint.origin().ascii_serialization());
-        let fresh = hint.filter(|hint| now.since(hint.seen) < NONCE_HINT_LIFETIME);
-        fresh.map(|hint| hint.nonces.clone()).unwrap_or_default()
+        let mut nonces = NonceMemory::default();
+        for endpoint in endpoints {
+            if let Some(hint) = hints.get(&origin(endpoint)).filter(|hint| hint.is_fresh(now)) {
+                let answer = HeaderMap::from_iter([(DPOP_NONCE, hint.nonce.clone())]);
+                nonces.observe(endpoint, &answer, hint.seen);
+            }
+        }
+        nonces
     }
 
-    /// Remembers what was learned at the server of `endpoint`.
+    /// Remembers the nonce that the server of `endpoint` has just given.
     pub(super) fn learned(&self, endpoint: &Url, nonces: &NonceMemory, now: UnixTime) {
+        let Some(nonce) = nonces.nonce_for(endpoint).and_then(|text| HeaderValue::from_str(text).ok()) else {
+            return;
+        };
         let mut hints = self.hints();
-        hints.retain(|_, hint| now.since(hint.seen) < NONCE_HINT_LIFETIME);
-        if hints.len() < MAX_NONCE_HINTS {
-            let origin = endpoint.origin().ascii_serialization();
-            hints.insert(origin, NonceHint { nonces: nonces.clone(), seen: now });
+        hints.retain(|_, hint| hint.is_fresh(now));
+        if hints.len() >= MAX_NONCE_HINTS {
+            let oldest = hints.iter().min_by_key(|(_, hint)| hint.seen).map(|(origin, _)| origin.clone());
+            oldest.map(|origin| hints.remove(&origin));
         }
+        hints.insert(origin(endpoint), NonceHint { nonce, seen: now });
     }
 
     // Nothing under this lock can panic half-way, so one that is poisoned still holds what it should.
@@ -134,15 +145,129 @@ impl Directory {
     }
 
     const fn transport(&self) -> Transport {
-        match self.options.development {
-            DevelopmentNames::Refused => Transport::HttpsOnly,
-            DevelopmentNames::Allowed => Transport::LoopbackHttpToo,
-        }
+        self.options.development.transport()
     }
 }
+
+impl NonceHint {
+    /// Whether it may still be good; one from the future was noted by a clock that has been set back since.
+    fn is_fresh(&self, now: UnixTime) -> bool {
+        self.seen <= now && now.since(self.seen) < NONCE_HINT_LIFETIME
+    }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Directory").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_oauth_core::{BoxFuture, TxtError, TxtRecord};
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    struct NoDns;
+
+    impl TxtLookup for NoDns {
+        fn txt<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<TxtRecord>, TxtError>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    fn directory() -> Directory {
+        Directory::new(ResolveOptions::new("https://plc.directory".parse().unwrap()), Arc::new(NoDns))
+    }
+
+    fn learn(directory: &Directory, endpoint: &str, nonce: &'static str, now: UnixTime) {
+        let endpoint: Url = endpoint.parse().unwrap();
+        let field = (DPOP_NONCE, HeaderValue::from_static(nonce));
+        let mut nonces = NonceMemory::default();
+        nonces.observe(&endpoint, &HeaderMap::from_iter([field]), now);
+        directory.learned(&endpoint, &nonces, now);
+    }
+
+    fn known(directory: &Directory, endpoint: &str, now: UnixTime) -> Option<String> {
+        let endpoint: Url = endpoint.parse().unwrap();
+        directory.nonces_for(&[&endpoint], now).nonce_for(&endpoint).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_nonce_serves_the_next_login_at_the_same_server_for_a_minute() {
+        let directory = directory();
+        learn(&directory, "https://as.example.com/token", "n1", NOW);
+        let later = |seconds| NOW.after(Duration::from_secs(seconds));
+        for (endpoint, now, expected) in [
+            ("https://as.example.com/token", NOW, Some("n1")),
+            ("https://as.example.com/par", later(59), Some("n1")),
+            ("https://as.example.com/token", later(60), None),
+            ("https://as.example.com:8443/token", NOW, None),
+            ("https://as2.example.com/token", NOW, None),
+        ] {
+            assert_eq!(known(&directory, endpoint, now).as_deref(), expected, "{endpoint} {now}");
+        }
+        learn(&directory, "https://as.example.com/token", "n2", later(30));
+        assert_eq!(known(&directory, "https://as.example.com/token", later(80)).as_deref(), Some("n2"));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_no_nonce_alive() {
+        let directory = directory();
+        learn(&directory, "https://as.example.com/token", "n1", NOW);
+        assert_eq!(
+            known(&directory, "https://as.example.com/token", NOW.before(Duration::from_secs(1))),
+            None
+        );
+    }
+
+    /// A description of a server may name an endpoint of another one.
+    #[test]
+    fn what_one_server_gave_is_not_noted_for_another() {
+        let directory = directory();
+        let [evil, good]: [Url; 2] =
+            ["https://evil.example.com/par", "https://as.example.com/token"].map(|url| url.parse().unwrap());
+        learn(&directory, good.as_str(), "n1", NOW);
+        let mut nonces = NonceMemory::default();
+        for url in [&good, &evil] {
+            let field = (DPOP_NONCE, HeaderValue::from_static("forged"));
+            nonces.observe(url, &HeaderMap::from_iter([field]), NOW);
+        }
+        directory.learned(&evil, &nonces, NOW);
+        assert_eq!(known(&directory, good.as_str(), NOW).as_deref(), Some("n1"));
+        assert_eq!(known(&directory, evil.as_str(), NOW).as_deref(), Some("forged"));
+        let both = directory.nonces_for(&[&evil, &good], NOW);
+        assert_eq!((both.nonce_for(&evil), both.nonce_for(&good)), (Some("forged"), Some("n1")));
+    }
+
+    #[test]
+    fn hints_are_bounded_and_old_ones_make_room() {
+        let directory = directory();
+        for number in 0..=MAX_NONCE_HINTS {
+            learn(&directory, &format!("https://as{number}.example.com/token"), "n", NOW);
+        }
+        assert_eq!(directory.hints().len(), MAX_NONCE_HINTS);
+        let later = NOW.after(NONCE_HINT_LIFETIME);
+        learn(&directory, "https://new.example.com/token", "n", later);
+        assert_eq!(directory.hints().len(), 1);
+        assert_eq!(known(&directory, "https://new.example.com/token", later).as_deref(), Some("n"));
+    }
+
+    #[test]
+    fn a_server_that_is_known_is_known_again_when_hints_are_full() {
+        let directory = directory();
+        for number in 0..MAX_NONCE_HINTS {
+            learn(&directory, &format!("https://as{number}.example.com/token"), "n1", NOW);
+        }
+        learn(&directory, "https://as7.example.com/token", "n2", NOW);
+        assert_eq!(known(&directory, "https://as7.example.com/token", NOW).as_deref(), Some("n2"));
     }
 }

@@ -6,7 +6,7 @@
 use vestibule_strategy::{FailureKind, Fault, PostError, PushError, TokenError, TransportFault};
 
 use crate::discover::DiscoverError;
-use crate::{DidError, InvalidLoginInput, ResolveError};
+use crate::{DidDocumentError, DidError, InvalidLoginInput, ResolveError};
 
 /// What was typed is nothing that can be looked up.
 pub(super) fn of_input(error: &InvalidLoginInput) -> Fault {
@@ -36,6 +36,11 @@ pub(super) fn of_resolve(error: &ResolveError) -> Fault {
             let hint = "That handle points to an account that goes by another name, so we cannot tell whose it is. \
                         Whoever runs the handle's domain can correct it.";
             Fault::new(FailureKind::InvalidHandle, detail).with_hint(hint)
+        }
+        ResolveError::Did(DidError::Answer(DidDocumentError::NotFound | DidDocumentError::Tombstoned)) => {
+            let hint =
+                "That account is not, or no longer, registered where its name says. Look for a typing error.";
+            Fault::new(FailureKind::BadResponse, detail).with_hint(hint)
         }
         ResolveError::Did(DidError::Unreachable(error)) => {
             let hint =

@@ -278,3 +278,78 @@ pub enum Replaced {
     /// The session has ended.
     Missing,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> SessionRecord {
+        SessionRecord {
+            key: SessionKey::new(
+                "did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().unwrap(),
+                SessionId::from_entropy([1; 16]),
+            ),
+            handle: Some("alice.example.com".parse().unwrap()),
+            issuer: "https://as.example.com".to_owned(),
+            token_endpoint: "https://as.example.com/token".parse().unwrap(),
+            revocation_endpoint: Some("https://as.example.com/revoke".parse().unwrap()),
+            pds: "https://pds.example.com".parse().unwrap(),
+            client_id: "https://app.example.com/client-metadata.json".to_owned(),
+            client_key: Some(ClientKey::new("k\"1\"", Algorithm::Es256)),
+            scope: "atproto transition:generic".parse().unwrap(),
+            dpop_key: Secret::new([7; 32]),
+            access_token: Secret::new("s3cret \"at\"".to_owned()),
+            refresh_token: Some(Secret::new("s3cret-rt".to_owned())),
+            issued_at: UnixTime::from_secs(1_700_000_000),
+            expires_at: Some(UnixTime::from_secs(1_700_000_300)),
+            generation: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let full = record();
+        let mut bare = record();
+        bare.handle = None;
+        bare.revocation_endpoint = None;
+        bare.client_key = None;
+        bare.refresh_token = None;
+        bare.expires_at = None;
+        for record in [full, bare] {
+            let octets = record.to_octets().unwrap();
+            let again = SessionRecord::from_octets(&octets).unwrap();
+            assert_eq!(again.to_octets().unwrap(), octets);
+            assert_eq!((again.key, again.handle), (record.key, record.handle));
+            assert_eq!((again.client_key, again.generation), (record.client_key, record.generation));
+            assert_eq!(again.dpop_key.expose(), record.dpop_key.expose());
+            assert_eq!(again.access_token.expose(), record.access_token.expose());
+            assert_eq!((again.issued_at, again.expires_at), (record.issued_at, record.expires_at));
+        }
+    }
+
+    #[test]
+    fn what_another_version_wrote_is_not_read() {
+        let octets = record().to_octets().unwrap();
+        let text = std::str::from_utf8(&octets).unwrap();
+        for changed in [
+            String::new(),
+            "[]".to_owned(),
+            text.replace(r#""v":1"#, r#""v":2"#),
+            text.replace("did:plc:", "dud:plc:"),
+            text.replace("https://as.example.com/token", "no address"),
+            text.replace(&base64url::encode([7; 32]), "AAAA"),
+            text.replace(&base64url::encode([1; 16]), "AAAA"),
+            text.chars().take(text.len() - 1).collect(),
+        ] {
+            assert_ne!(changed, text);
+            let error = SessionRecord::from_octets(changed.as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn r109_debug_shows_no_secret() {
+        let shown = format!("{:?}", record());
+        assert!(!shown.contains("s3cret") && !shown.contains("7, 7"), "{shown}");
+    }
+}

@@ -132,6 +132,17 @@ impl Sessions {
         let record = match outcome {
             Ok(answer) => self.store_refreshed(current, answer, &live, seed, now, http).await?,
             Err(AskError::Refused(why)) => self.after_refusal(&current, why).await?,
+            Err(AskError::Unusable(why, tokens)) => {
+                let outcome = self.after_refusal(&current, why).await;
+                // Nobody will use them: they go back (R81), whatever became of the session.
+                let issued = SessionRecord {
+                    access_token: tokens.access_token,
+                    refresh_token: tokens.refresh_token,
+                    ..current
+                };
+                self.revoke(&issued, &live, seed, now, http).await;
+                outcome?
+            }
             Err(AskError::Passing(error)) => return Err(error),
         };
         Ok(ReadySession { record: Arc::new(record), live: Arc::clone(&live) })
@@ -434,6 +445,8 @@ impl From<PostError> for SessionError {
 enum AskError {
     /// For good: the server's word.
     Refused(String),
+    /// For good: these tokens came, and are not what a refresh gives.
+    Unusable(String, Box<TokenAnswer>),
     /// For now, or for reasons of our own.
     Passing(SessionError),
 }
@@ -465,15 +478,14 @@ fn read_refresh(response: &Response<Bytes>, record: &SessionRecord) -> Result<To
             }));
         }
     };
-    if answer.sub.as_deref().is_some_and(|sub| sub != record.key.did().as_str()) {
-        return Err(AskError::Refused("the server answered with the tokens of another account".to_owned()));
-    }
-    if !answer.token_type.eq_ignore_ascii_case("DPoP") {
-        return Err(AskError::Refused(
-            "the server answered with a token that is not bound to the key".to_owned(),
-        ));
-    }
-    Ok(answer)
+    let rule = if answer.sub.as_deref().is_some_and(|sub| sub != record.key.did().as_str()) {
+        "the server answered with the tokens of another account"
+    } else if !answer.token_type.eq_ignore_ascii_case("DPoP") {
+        "the server answered with a token that is not bound to the key"
+    } else {
+        return Ok(answer);
+    };
+    Err(AskError::Unusable(rule.to_owned(), Box::new(answer)))
 }
 
 /// `Retry-After` in seconds, at most an hour; the form with a date is passed over.

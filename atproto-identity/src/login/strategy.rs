@@ -88,19 +88,20 @@ impl AtprotoStrategy {
         let channel =
             Backchannel::new(issuer, self.client.id(), &auth, Trust::UserSupplied).with_proof_key(&key);
 
+        let push_endpoint = &server.pushed_authorization_request_endpoint;
         let scope = self.client.scope().to_string();
         let push = PushRequest::new(cx.redirect_uri, cx.state, cx.pkce, &scope)
             .with_login_hint(found.hint.as_deref());
-        let form = push.form(&server.pushed_authorization_request_endpoint);
-        let mut nonces = self.directory.nonces_for(&server.token_endpoint, cx.now);
+        let form = push.form(push_endpoint);
+        let mut nonces = self.directory.nonces_for(&[push_endpoint, &server.token_endpoint], cx.now);
         let answered = channel.post(&form, &mut nonces, &cx.seed.child("push"), cx.now, http).await;
         let response = answered.map_err(|error| fault::of_post("pushed authorization request", &error))?;
         let pushed = Pushed::read(&response).map_err(fault::of_push)?;
-        if nonces.nonce_for(&server.pushed_authorization_request_endpoint).is_none() {
+        if !response.headers().contains_key("dpop-nonce") {
             let detail = "the authorization server answered a proof without DPoP-Nonce";
             return Err(Fault::new(FailureKind::BadResponse, detail));
         }
-        self.directory.learned(&server.token_endpoint, &nonces, cx.now);
+        self.directory.learned(push_endpoint, &nonces, cx.now);
 
         let mut remembered = Remembered {
             account: found.identity.as_ref().map(Account::of),
@@ -115,7 +116,10 @@ impl AtprotoStrategy {
         remembered.dpop_key.zeroize();
         Ok(Begin::Redirect {
             to: pushed.authorization_url(&server.authorization_endpoint, self.client.id()),
-            stash: stash?,
+            stash: stash.map_err(|_| {
+                let detail = "the authorization server's endpoints are too long to be remembered";
+                Fault::new(FailureKind::BadResponse, detail)
+            })?,
             mode: ResponseMode::Query,
         })
     }

@@ -1,4 +1,4 @@
-//! The clock and the random source: read here, and nowhere else in this workspace's request paths.
+//! The clock and the random source of the routes. (The storage crate draws the nonces it seals with by itself.)
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -18,7 +18,7 @@ use vestibule_dpop::default_signer;
 use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
 use vestibule_storage::{Housekeeping, Opened, WebSession};
 use vestibule_strategy::cookie::CookiePolicy;
-use vestibule_strategy::{AssertionKey, Provenance, ReturnTo};
+use vestibule_strategy::{AssertionKey, FailureKind, Provenance, ReturnTo};
 
 use crate::ambient;
 use crate::body::{Body, BodyError};
@@ -73,8 +73,13 @@ impl App {
     /// [`SetupError`].
     pub fn new(setup: AppSetup) -> Result<Self, SetupError> {
         let cookies = CookiePolicy::for_site(&setup.public_url).map_err(SetupError::Insecure)?;
-        if setup.public_url.path() != "/" || setup.public_url.query().is_some() {
-            return Err(SetupError::BaseUrl);
+        let url = &setup.public_url;
+        if url.path() != "/"
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+        {
+            return Err(SetupError::NotAtRoot);
         }
         let http: Arc<dyn HttpClient> = Arc::new(setup.network.clone());
         let pages = Arc::new(Pages::load().map_err(|error| SetupError::Template(error.to_string()))?);
@@ -393,7 +398,9 @@ impl LoginHooks for Hall {
             let failure = &login.failure;
             let mut response = if respond::wants_page(&request.headers) {
                 let problem = Problem { sentence: failure.for_person(), code: failure.kind().code() };
-                let handle = login.handle.as_deref().unwrap_or_default();
+                // What another site wrote into its link is not offered for sending again.
+                let own = *failure.kind() != FailureKind::CrossSiteRequest;
+                let handle = login.handle.as_deref().filter(|_| own).unwrap_or_default();
                 let return_to = login.return_to.as_ref().map(ReturnTo::as_str);
                 let page = SignIn { handle, return_to, problem: Some(problem) };
                 respond::page(failure.kind().status(), self.pages.sign_in(&page))

@@ -11,19 +11,26 @@ use vestibule_atproto_identity::net::Network;
 use vestibule_oauth_core::client_metadata::{Fetched, RuleSet, review};
 use vestibule_oauth_core::{ClientId, Finding, HttpCall, HttpClient, Level, LoopbackClient, Trust};
 use vestibule_server_hyper::App;
+use vestibule_storage::{MasterSecret, Opened, StoreUrl};
 
-use crate::config::{ConfigFile, ServeArgs};
-use crate::{Failed, open_store, public_url, setup};
+use crate::config::ServeArgs;
+use crate::{Failed, now, open_store, public_url, setup};
 
 /// Checks settings, secret and store, then reviews the client's description: the one this server would publish, and, for
 /// a site on the web, the one that is published.
 pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, Failed> {
-    let config = ConfigFile::load(args.store.config.as_deref())?;
+    let config = args.store.config()?;
     let public_url = public_url(args, args.listen.port())?;
-    let store = open_store(&args.store).await?;
+    let mut report = Report::default();
+    let store = match &args.store.store {
+        StoreUrl::Sqlite(path) if !path.exists() && !args.store.secret_file.exists() => {
+            report.good(format!("{} and its secret will be made when the server starts", path.display()));
+            in_memory().await?
+        }
+        _ => open_store(&args.store).await?,
+    };
     let app = App::new(setup(args, &config, public_url.clone(), store)?)?;
     let client = app.client();
-    let mut report = Report::default();
     report.good(format!("settings, secret and store are usable; people reach this server at {public_url}"));
     if client.id().starts_with("https:") {
         let id = Url::parse(client.id())?;
@@ -36,6 +43,14 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, Failed> {
         report.review("the development client", &findings);
     }
     report.print()
+}
+
+/// A store for a look at what a server without one would be.
+async fn in_memory() -> Result<Opened, Failed> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    let (master, _) = MasterSecret::generate(entropy);
+    Ok(vestibule_storage::open(&StoreUrl::Memory, &master, now()).await?)
 }
 
 /// What was found, line by line.

@@ -72,6 +72,10 @@ pub(crate) struct ServeArgs {
     /// The largest body that /xrpc passes on to a person's server, in octets.
     #[arg(long, env = "VESTIBULE_XRPC_BODY_LIMIT", default_value_t = 104_857_600)]
     pub(crate) xrpc_body_limit: u64,
+    /// Header in which a reverse proxy says who asks, X-Forwarded-For say; its last entry is believed. Without it, logins are
+    /// counted by the address of the connection, and those from this machine are not counted.
+    #[arg(long, env = "VESTIBULE_CLIENT_ADDRESS_HEADER")]
+    pub(crate) client_address_header: Option<http::HeaderName>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     #[command(flatten)]
@@ -89,6 +93,13 @@ pub(crate) struct StoreArgs {
     /// Configuration file. [default: vestibule.toml, if there is one]
     #[arg(long, env = "VESTIBULE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// What the configuration file says.
+    pub(crate) fn config(&self) -> Result<ConfigFile, ConfigError> {
+        ConfigFile::load(self.config.as_deref())
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -179,7 +190,7 @@ impl AtprotoSection {
 
 impl ConfigFile {
     /// Reads the file at `path`, or `vestibule.toml` if there is one.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+    fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let usual = Path::new("vestibule.toml");
         let path = match path {
             Some(path) => path,

@@ -10,6 +10,7 @@ use crate::{Failed, now, open_store};
 
 /// Lists names, uses and ages; never a key.
 pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
+    args.config()?; // a file that is named and not there is a mistake, here too
     let store = open_store(args).await?;
     let mut out = std::io::stdout();
     for purpose in KeyPurpose::ALL {
@@ -24,6 +25,7 @@ pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
 
 /// Adds a key of each kind, in front of those that are there.
 pub(crate) async fn rotate(args: &StoreArgs) -> Result<ExitCode, Failed> {
+    args.config()?; // a file that is named and not there is a mistake, here too
     let store = open_store(args).await?;
     let mut out = std::io::stdout();
     for purpose in KeyPurpose::ALL {

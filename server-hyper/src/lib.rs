@@ -15,6 +15,7 @@ mod outgoing;
 mod pages;
 mod profile;
 mod respond;
+mod starts;
 mod web;
 mod xrpc;
 
@@ -22,3 +23,4 @@ pub use app::{App, AppSetup};
 pub use body::{Body, BodyError};
 pub use login::{FailedLogin, FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
 pub use respond::{failure_answer, wants_page};
+pub use starts::ClientAddress;

@@ -33,6 +33,7 @@ use vestibule_strategy::{
 
 use crate::ambient;
 use crate::respond::{self, Refusal};
+use crate::starts::Starts;
 
 /// What the application says about a login.
 pub trait LoginHooks: Send + Sync {
@@ -97,7 +98,7 @@ pub struct LoginSetup {
 }
 
 impl LoginSetup {
-    /// A setup that asks for `atproto` alone and uses the public PLC directory at `plc_url`.
+    /// A setup with nothing to show, no handle completed, and production's rules for names and addresses.
     pub fn new(base_url: Url, plc_url: Url, scope: ScopeSet) -> Self {
         Self {
             base_url,
@@ -146,6 +147,7 @@ struct Inner {
     directory: Arc<Directory>,
     sessions: Arc<Sessions>,
     engine: Engine,
+    starts: Starts,
     http: Arc<dyn HttpClient>,
     hooks: Arc<dyn LoginHooks>,
 }
@@ -200,6 +202,7 @@ impl LoginService {
             directory,
             sessions,
             engine,
+            starts: Starts::new(),
             http: parts.http,
             hooks,
         })))
@@ -274,12 +277,12 @@ impl Inner {
         let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
         let (seed, now) = (ambient::seed(), ambient::now());
         let begin = self.engine.begin(&self.provider, incoming, Intent::SignIn, seed, now, &*self.http);
-        let begun = tokio::time::timeout(LoginService::BEGIN_TIMEOUT, begin).await.unwrap_or_else(|_| {
-            let detail =
-                format!("the login was not begun within {} seconds", LoginService::BEGIN_TIMEOUT.as_secs());
-            let fault = Fault::new(FailureKind::Transport(TransportFault::Timeout), detail);
-            Err(Failure::new(self.provider.clone(), Phase::Request, fault))
-        });
+        let begun = match self.starts.admit(&parts.extensions, now) {
+            Ok(_room) => tokio::time::timeout(LoginService::BEGIN_TIMEOUT, begin)
+                .await
+                .unwrap_or_else(|_| Err(self.failure(Phase::Request, too_slow()))),
+            Err(too_many) => Err(self.failure(Phase::Request, too_many.fault())),
+        };
         let failure = match begun.map(Begun::into_response) {
             Ok(Some(response)) => return response,
             Ok(None) => self.misconfigured(Phase::Request),
@@ -328,12 +331,19 @@ impl Inner {
     }
 
     fn misconfigured(&self, phase: Phase) -> Failure {
-        let fault = Fault::new(
-            FailureKind::Misconfigured,
-            "the AT Protocol strategy gave something else than a login",
-        );
+        let detail = "the AT Protocol strategy gave something else than a login";
+        self.failure(phase, Fault::new(FailureKind::Misconfigured, detail))
+    }
+
+    fn failure(&self, phase: Phase, fault: Fault) -> Failure {
         Failure::new(self.provider.clone(), phase, fault)
     }
+}
+
+fn too_slow() -> Fault {
+    let seconds = LoginService::BEGIN_TIMEOUT.as_secs();
+    let detail = format!("the login was not begun within {seconds} seconds");
+    Fault::new(FailureKind::Transport(TransportFault::Timeout), detail)
 }
 
 impl fmt::Debug for LoginService {
@@ -412,6 +422,11 @@ pub enum SetupError {
     /// The base URL is not one that paths can be added to.
     #[error("the public URL must be an http or https URL")]
     BaseUrl,
+    /// A whole server was to live below a path; only the login routes can.
+    #[error(
+        "the public URL must be a scheme and a host, without path, query or user: this server has its host to itself"
+    )]
+    NotAtRoot,
     /// The site is on plain http, and not on loopback.
     #[error("the public URL: {0}")]
     Insecure(InsecureSite),

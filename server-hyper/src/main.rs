@@ -6,7 +6,7 @@ mod key;
 mod resolve;
 mod serve;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 use vestibule_oauth_core::UnixTime;
 use vestibule_server_hyper::{App, AppSetup};
-use vestibule_storage::{MasterSecret, Opened};
+use vestibule_storage::{MasterSecret, Opened, StoreUrl};
 
 use config::{Cli, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
 
@@ -45,19 +45,27 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| fail(&error))
 }
 
+/// Says what ended the command, causes included, whatever is logged.
 fn fail(error: &Failed) -> ExitCode {
-    tracing::error!("{error}");
+    let mut causes = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    // Nothing is left to be done about a standard error that is closed.
+    let _closed = writeln!(std::io::stderr(), "vestibule: {}", causes.join(": "));
     ExitCode::FAILURE
 }
 
 async fn run_server(args: &ServeArgs) -> Result<(), Failed> {
-    let config = ConfigFile::load(args.store.config.as_deref())?;
+    let config = args.store.config()?;
     let listener =
         TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
     let public_url = public_url(args, listener.local_addr()?.port())?;
-    let store = open_store(&args.store).await?;
+    let store = open_or_make_store(&args.store).await?;
     let app = App::new(setup(args, &config, public_url, store)?)?;
-    Ok(serve::serve(listener, Arc::new(app)).await?)
+    Ok(serve::serve(listener, Arc::new(app), args.client_address_header.clone()).await?)
 }
 
 /// What the flags and the configuration make of a server that people reach at `public_url`.
@@ -83,11 +91,31 @@ fn public_url(args: &ServeArgs, port: u16) -> Result<Url, Failed> {
     }
 }
 
-async fn open_store(args: &StoreArgs) -> Result<Opened, Failed> {
+/// Opens the store and the secret it is sealed under, and makes both where neither is there yet.
+async fn open_or_make_store(args: &StoreArgs) -> Result<Opened, Failed> {
+    if let StoreUrl::Sqlite(path) = &args.store
+        && path.exists()
+        && !args.secret_file.exists()
+    {
+        let (store, secret) = (path.display(), args.secret_file.display());
+        return Err(format!(
+            "{store} is there and its secret file {secret} is not: put it back, or name another store"
+        )
+        .into());
+    }
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy)?;
     let master = MasterSecret::load_or_create(&args.secret_file, entropy)?;
     Ok(vestibule_storage::open(&args.store, &master, now()).await?)
+}
+
+/// Opens a store that is there; a command that looks at one makes none.
+async fn open_store(args: &StoreArgs) -> Result<Opened, Failed> {
+    let master = MasterSecret::load(&args.secret_file)?;
+    match &args.store {
+        StoreUrl::Sqlite(path) if !path.exists() => Err(format!("{} is not there", path.display()).into()),
+        store => Ok(vestibule_storage::open(store, &master, now()).await?),
+    }
 }
 
 fn now() -> UnixTime {

@@ -44,7 +44,12 @@ impl Outgoing {
         let mut head = BytesMut::new();
         while head.len() <= REPLAYABLE {
             match tokio::time::timeout(PATIENCE, body.frame()).await {
-                Ok(Some(Ok(frame))) => head.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Ok(Some(Ok(frame))) => {
+                    head.extend_from_slice(&frame.into_data().unwrap_or_default());
+                    if head.len() as u64 > limit {
+                        return Err(too_large(limit).into());
+                    }
+                }
                 Ok(None) => return Ok(Self::Whole(head.freeze())),
                 Ok(Some(Err(_))) => return Err(broken_off(StatusCode::BAD_REQUEST, "the body broke off")),
                 Err(_) => {

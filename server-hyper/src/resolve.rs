@@ -12,12 +12,9 @@ use vestibule_atproto_identity::discover::{
 };
 use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{
-    DevelopmentNames, Identity, InvalidLoginInput, LoginInput, ResolveError, ResolveOptions, ServerOrigin,
-    resolve,
+    Identity, InvalidLoginInput, LoginInput, ResolveError, ResolveOptions, ServerOrigin, resolve,
 };
-use vestibule_oauth_core::{
-    BoxFuture, HttpCall, HttpClient, HttpError, Transport, TxtError, TxtLookup, TxtRecord,
-};
+use vestibule_oauth_core::{BoxFuture, HttpCall, HttpClient, HttpError, TxtError, TxtLookup, TxtRecord};
 
 use crate::Failed;
 use crate::config::{NetworkArgs, ResolveArgs};
@@ -34,10 +31,7 @@ pub(crate) async fn run(args: &ResolveArgs) -> Result<ExitCode, Failed> {
 
 async fn find(subject: &str, args: &NetworkArgs, recorder: &Recorder) -> Result<Found, Stopped> {
     let development = args.development();
-    let transport = match development {
-        DevelopmentNames::Refused => Transport::HttpsOnly,
-        DevelopmentNames::Allowed => Transport::LoopbackHttpToo,
-    };
+    let transport = development.transport();
     match LoginInput::parse(subject, None, development).map_err(Stopped::Input)? {
         LoginInput::Identity(identifier) => {
             let options = ResolveOptions::new(args.plc_url.clone()).with_development(development);

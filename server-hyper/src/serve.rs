@@ -1,10 +1,11 @@
 //! Listening, answering, draining, stopping.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, Request};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -12,7 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
-use vestibule_server_hyper::App;
+use vestibule_server_hyper::{App, ClientAddress};
 
 /// How long a request's head may take to arrive, and an idle connection may stay.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,7 +28,11 @@ const DRAIN: Duration = Duration::from_secs(20);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves `app` until SIGTERM or SIGINT, then lets what is under way come to its end.
-pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    address_header: Option<HeaderName>,
+) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     announce(listener.local_addr()?)?;
@@ -43,8 +48,8 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Resu
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: those in use come back.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -59,8 +64,13 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Resu
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let app = Arc::clone(&app);
-        let service = service_fn(move |request| Arc::clone(&app).handle(request));
+        let (app, header) = (Arc::clone(&app), address_header.clone());
+        let service = service_fn(move |mut request| {
+            if let Some(address) = client_address(&request, header.as_ref(), peer.ip()) {
+                request.extensions_mut().insert(ClientAddress(address));
+            }
+            Arc::clone(&app).handle(request)
+        });
         let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -76,6 +86,19 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Resu
     }
     sweeping.abort();
     Ok(())
+}
+
+/// Who asks: what the proxy says in the header that the operator named, else the other end of the connection. A connection
+/// from this machine is a proxy's, and tells nobody apart.
+fn client_address<B>(request: &Request<B>, header: Option<&HeaderName>, peer: IpAddr) -> Option<IpAddr> {
+    match header {
+        Some(name) => {
+            let value = request.headers().get_all(name).iter().next_back()?.to_str().ok()?;
+            value.rsplit(',').next()?.trim().parse().ok()
+        }
+        None if peer.is_loopback() => None,
+        None => Some(peer),
+    }
 }
 
 /// The one line on standard output.

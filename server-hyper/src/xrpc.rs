@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LAST_MODIFIED,
-    RETRY_AFTER, SET_COOKIE,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
+    SET_COOKIE, VARY,
 };
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
@@ -21,7 +21,7 @@ use url::Url;
 use vestibule_atproto_identity::Nsid;
 use vestibule_atproto_identity::login::{ReadySession, ResourceAnswer, SessionError, SessionKey};
 use vestibule_atproto_identity::net::AnswerBody;
-use vestibule_oauth_core::{HttpCall, HttpClient, HttpError, HttpErrorKind, Seed, Trust};
+use vestibule_oauth_core::{HttpError, HttpErrorKind, Seed, Trust};
 use vestibule_storage::WebSession;
 use vestibule_strategy::Provenance;
 
@@ -46,13 +46,12 @@ const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-bsky-topics"),
 ];
 
-/// What of an answer comes back. Cookies of the person's server are not ours to set.
-const RETURNED: [HeaderName; 14] = [
-    CACHE_CONTROL,
+/// What of an answer comes back. Cookies of the person's server are not ours to set, and the
+/// length of a body is what arrives of it.
+const RETURNED: [HeaderName; 12] = [
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
-    CONTENT_LENGTH,
     CONTENT_TYPE,
     ETAG,
     LAST_MODIFIED,
@@ -79,13 +78,14 @@ impl App {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
     {
-        let name = parts.uri.path().trim_start_matches("/xrpc/");
+        let name = parts.uri.path().strip_prefix("/xrpc/").unwrap_or_default();
         if name.parse::<Nsid>().is_err() {
             let sentence =
                 "the address must be /xrpc/ and the name of a method, like com.atproto.server.getSession";
             return Err(respond::error_answer(StatusCode::BAD_REQUEST, "invalid_request", sentence).into());
         }
-        if Provenance::of(&parts.headers, &self.public_url) == Provenance::Elsewhere {
+        let from = Provenance::of(&parts.headers, &self.public_url);
+        if from == Provenance::Elsewhere || (parts.method == Method::POST && !from.may_post()) {
             return Err(self.cross_site(parts).into());
         }
         let current = self.web.current(&parts.headers, ambient::now()).await;
@@ -108,29 +108,41 @@ impl App {
         }
     }
 
-    /// Makes the call, again with the server's nonce or with new tokens where the body allows it.
+    /// Makes the call. A body that passes through cannot be sent twice, so something small is asked before it.
     async fn call(
         self: &Arc<Self>,
         call: Call,
         outgoing: Outgoing,
-        mut ready: ReadySession,
+        ready: ReadySession,
     ) -> Result<Response<Body>, CallError> {
-        let bytes = match outgoing {
-            Outgoing::Whole(bytes) => bytes,
+        match outgoing {
+            Outgoing::Whole(bytes) => {
+                self.repeated(&call, &bytes, ready).await.map(|(response, _)| returned(response))
+            }
             Outgoing::Streamed { body, exceeded } => {
-                self.learn_nonce(&ready, &call.url).await;
+                let (_, ready) = self.repeated(&Call::small(&ready)?, &Bytes::new(), ready).await?;
                 let sent = self.send(&call, &ready, body).await;
                 let response =
                     sent.map_err(
                         |error| if exceeded.load(Ordering::Relaxed) { CallError::TooLarge } else { error },
                     )?;
                 ready.observe(&call.url, &response, ambient::now());
-                return Ok(returned(response));
+                Ok(returned(response))
             }
-        };
+        }
+    }
+
+    /// Makes a call, again with the server's nonce or with new tokens where it asks for them. Gives the session with which
+    /// the answer was had.
+    async fn repeated(
+        self: &Arc<Self>,
+        call: &Call,
+        body: &Bytes,
+        mut ready: ReadySession,
+    ) -> Result<(Response<AnswerBody>, ReadySession), CallError> {
         let mut tries = Tries::default();
         loop {
-            let response = self.send(&call, &ready, Full::new(bytes.clone())).await?;
+            let response = self.send(call, &ready, Full::new(body.clone())).await?;
             match ready.observe(&call.url, &response, ambient::now()) {
                 ResourceAnswer::NonceWanted if tries.may_answer_nonce() => {}
                 ResourceAnswer::TokenRefused if tries.may_renew() => {
@@ -143,7 +155,7 @@ impl App {
                     let why = "the person's server refuses its own fresh tokens";
                     return Err(CallError::Session(SessionError::Gone(why.to_owned())));
                 }
-                _ => return Ok(returned(response)),
+                _ => return Ok((response, ready)),
             }
         }
     }
@@ -168,24 +180,6 @@ impl App {
         request.headers_mut().extend(call.headers.clone());
         request.headers_mut().extend(authorization);
         self.network.stream(request, Trust::UserSupplied, PATIENCE).await.map_err(CallError::Http)
-    }
-
-    /// Asks the person's server something small, so that its nonce is known before a body that cannot be sent twice is.
-    async fn learn_nonce(&self, ready: &ReadySession, target: &Url) {
-        if ready.knows_nonce(target) {
-            return;
-        }
-        let url = ready.record().pds.join("/xrpc/com.atproto.server.getSession");
-        let Ok(url) = url.parse::<Url>() else { return };
-        let jti = ambient::seed().derive_id("jti");
-        let Ok(headers) = ready.authorization(&Method::GET, &url, jti, ambient::now()) else { return };
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = url.as_str().parse().unwrap_or_default();
-        request.headers_mut().extend(headers);
-        // Should this fail, so will the call that follows, and say why.
-        if let Ok(response) = self.network.send(HttpCall::new(request, "nonce", Trust::UserSupplied)).await {
-            ready.observe(&url, &response, ambient::now());
-        }
     }
 
     /// The session with a good token. Runs to its end even if the browser goes away: a refresh that was sent has to be read
@@ -266,6 +260,15 @@ impl Call {
         })?;
         Ok(Self { method: parts.method.clone(), url, headers: chosen(&parts.headers, &FORWARDED) })
     }
+
+    /// A call that costs little and that every session may make. Its answer brings the server's nonce, which may have
+    /// changed since it was last heard, and tells whether the access token is still taken.
+    fn small(ready: &ReadySession) -> Result<Self, CallError> {
+        let url = ready.record().pds.join("/xrpc/com.atproto.server.getSession").parse();
+        let url = url.map_err(|_| SessionError::Misconfigured("the session's server is no URL".to_owned()));
+        let url = url.map_err(CallError::Session)?;
+        Ok(Self { method: Method::GET, url, headers: HeaderMap::new() })
+    }
 }
 
 /// Why a call has no answer.
@@ -293,24 +296,31 @@ impl Tries {
     }
 }
 
-fn returned(response: Response<AnswerBody>) -> Response<Body> {
+/// What the person's server answered, as far as it is theirs to say on this site.
+fn returned<B>(response: Response<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BodyError>,
+{
     let (parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        // 101 would make the connection between a proxy and this server theirs.
+        let sentence = "Your server answered with a status that is no answer.";
+        return whole(respond::error_answer(StatusCode::BAD_GATEWAY, "bad_response", sentence));
+    }
     let mut answer = Response::new(Body::streamed(body));
     *answer.status_mut() = parts.status;
-    *answer.headers_mut() = chosen(&parts.headers, &RETURNED);
-    // Whatever the person's server says: an answer to a session is nobody else's to keep.
-    answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+    let headers = answer.headers_mut();
+    *headers = chosen(&parts.headers, &RETURNED);
+    // An answer to a session is nobody else's to keep, and of no use to the next person in the same browser.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("cookie"));
     answer
 }
 
+/// These fields, each once: a field that is there twice is read in two ways by somebody.
 fn chosen(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let values =
-        names.iter().flat_map(|name| headers.get_all(name).into_iter().map(move |value| (name, value)));
-    let mut chosen = HeaderMap::new();
-    for (name, value) in values {
-        chosen.append(name, value.clone());
-    }
-    chosen
+    names.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
 }
 
 fn unreachable_server(error: &HttpError) -> Response<Bytes> {
@@ -324,4 +334,41 @@ fn unreachable_server(error: &HttpError) -> Response<Bytes> {
         _ => "Your server cannot be reached.",
     };
     respond::error_answer(StatusCode::BAD_GATEWAY, "transport", sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, fields: &[(&'static str, &'static str)]) -> Response<Body> {
+        let mut response = Response::builder().status(status);
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        returned(response.body(Full::new(Bytes::from_static(b"{}"))).unwrap())
+    }
+
+    #[test]
+    fn no_server_lets_others_keep_a_persons_answer() {
+        for caching in ["public, max-age=31536000", "max-age=60", "private, max-age=60", ""] {
+            let answer = answered(200, &[("cache-control", caching)]);
+            assert_eq!(answer.headers()[CACHE_CONTROL], "private, no-cache", "{caching:?}");
+            assert_eq!(answer.headers()[VARY], "cookie");
+        }
+    }
+
+    #[test]
+    fn a_server_takes_over_no_connection_and_sets_no_cookie() {
+        assert_eq!(answered(101, &[("upgrade", "websocket")]).status(), StatusCode::BAD_GATEWAY);
+        let fields = [
+            ("content-type", "text/html"),
+            ("content-type", "text/plain"),
+            ("set-cookie", "a=b"),
+            ("connection", "x"),
+        ];
+        let answer = answered(200, &fields);
+        let kept: Vec<_> = answer.headers().iter().filter(|(name, _)| *name == CONTENT_TYPE).collect();
+        assert_eq!(kept.len(), 1);
+        assert!(!answer.headers().contains_key(SET_COOKIE) && !answer.headers().contains_key("connection"));
+    }
 }

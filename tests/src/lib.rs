@@ -26,8 +26,8 @@
 //! let vestibule = Vestibule::start(VestibuleConfig::for_peers(&peers)).await;
 //! let mut browser = Browser::new();
 //!
-//! let answer = browser.submit(&vestibule.url("/login"), &[("handle", "alice.test")]).await;
-//! let callback = peers.consent(&answer.location(), peers.alice(), Decision::Allow).await.unwrap();
+//! let page = vestibule.begin(&mut browser, "alice.test").await;
+//! let callback = peers.consent(&page, peers.alice(), Decision::Allow).await.unwrap();
 //! let answer = browser.arrive(&callback).await;
 //! assert_eq!(answer.status(), 303);
 //! # }
@@ -40,6 +40,7 @@ mod browser;
 mod cookies;
 mod fixed;
 mod folder;
+mod login;
 mod loopback;
 mod peers;
 mod program;
@@ -49,7 +50,8 @@ mod vestibule;
 pub use browser::{Answer, Browser};
 pub use fixed::{Entropy, NOW, block_on, entropy};
 pub use folder::Folder;
+pub use login::clock_shows;
 pub use loopback::{free_port, own_loopback};
-pub use peers::{Account, Decision, Mode, Peers, PeersConfig, TlsFront};
+pub use peers::{Account, Alive, Decision, Issued, Mode, Peers, PeersConfig, TlsFront, Tokens};
 pub use scripted::{Call, ScriptedNetwork, json, redirect, text};
 pub use vestibule::{Outcome, Vestibule, VestibuleConfig, run_vestibule};

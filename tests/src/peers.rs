@@ -6,9 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use url::Url;
 
+use crate::browser::Browser;
 use crate::loopback::own_loopback;
 use crate::program::Program;
 
@@ -92,6 +95,8 @@ pub struct Peers {
     pub plc_port: u16,
     /// The port of 127.0.0.1 where the PDS speaks plain HTTP, in either mode.
     pub pds_port: u16,
+    /// Where `network.mjs` tells about tokens.
+    tokens: String,
 }
 
 /// One person's account at the PDS.
@@ -112,6 +117,44 @@ pub struct TlsFront {
     pub address: SocketAddr,
     /// The certificate of the authority that signed its own, a PEM file.
     pub ca: PathBuf,
+}
+
+/// What the PDS knows about the tokens of one client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tokens {
+    /// Every good answer of its token endpoint, oldest first.
+    pub issued: Vec<Issued>,
+    /// The sessions that it would still go on with.
+    pub alive: Vec<Alive>,
+}
+
+/// One good answer of the token endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Issued {
+    /// Whose tokens they are.
+    pub did: String,
+    /// `authorization_code` or `refresh_token`.
+    pub grant: String,
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
+}
+
+/// A session that the PDS would still go on with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alive {
+    /// Whose it is.
+    pub did: String,
+    /// The one refresh token that it takes.
+    pub refresh: String,
+}
+
+impl Tokens {
+    /// How many answers were to this grant.
+    pub fn granted(&self, grant: &str) -> usize {
+        self.issued.iter().filter(|issued| issued.grant == grant).count()
+    }
 }
 
 /// What the person does at the PDS's authorization page.
@@ -136,6 +179,16 @@ impl Peers {
             .await
             .expect("starting the peers panicked")
             .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The default ones, started once for all tests of this process, and ended by its end. What a test does must not
+    /// be seen by another: a client of its own keeps tokens apart.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Peers> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::start(PeersConfig::default())).await
     }
 
     /// The account of `alice.test`.
@@ -178,6 +231,30 @@ impl Peers {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         } else {
             Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    /// What the PDS knows about the tokens of the client that lives at this URL, such as `http://127.0.0.1:8080/`.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub async fn tokens_of(&self, site: &str) -> Tokens {
+        let said = Browser::new().get(&self.tokens, &[]).await.json();
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let rows = |name: &str| {
+            let all = said[name].as_array().unwrap_or_else(|| panic!("no {name} in {said}"));
+            all.iter().filter(|row| lives_at(&text(row, "client"), site)).cloned().collect::<Vec<_>>()
+        };
+        let issued = |row: Value| Issued {
+            did: text(&row, "did"),
+            grant: text(&row, "grant"),
+            access: text(&row, "access"),
+            refresh: text(&row, "refresh"),
+        };
+        let alive = |row: Value| Alive { did: text(&row, "did"), refresh: text(&row, "refresh") };
+        Tokens {
+            issued: rows("issued").into_iter().map(issued).collect(),
+            alive: rows("alive").into_iter().map(alive).collect(),
         }
     }
 
@@ -233,10 +310,18 @@ impl Peers {
             tls: TlsFront { address: address(&said["tls"])?, ca: PathBuf::from(text(&said["tls"]["ca"])?) },
             plc_port: port(&said["local"]["plc"])?,
             pds_port: port(&said["local"]["pds"])?,
+            tokens: text(&said["tokens"])?,
             accounts,
             program,
         })
     }
+}
+
+/// Whether a client's identifier is below this URL, or, for the client of development, sends people back there.
+fn lives_at(client: &str, site: &str) -> bool {
+    let back =
+        |url: &Url| url.query_pairs().any(|(name, value)| name == "redirect_uri" && value.starts_with(site));
+    client.starts_with(site) || Url::parse(client).is_ok_and(|url| back(&url))
 }
 
 /// The peers' own Node, about to run one of their programs.
@@ -253,4 +338,24 @@ fn node(program: &str) -> Result<Command, String> {
     let mut command = Command::new(node);
     command.arg(program).current_dir(folder);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lives_at;
+
+    #[test]
+    fn a_client_lives_where_its_identifier_or_its_callback_says() {
+        let site = "http://127.0.0.1:4000/";
+        for (client, expected) in [
+            ("http://localhost?redirect_uri=http%3A%2F%2F127.0.0.1%3A4000%2Fcallback&scope=atproto", true),
+            ("http://localhost?redirect_uri=http%3A%2F%2F127.0.0.1%3A40001%2Fcallback", false),
+            ("http://localhost?scope=http%3A%2F%2F127.0.0.1%3A4000%2Fcallback", false),
+            ("http://127.0.0.1:4000/client-metadata.json", true),
+            ("https://app.peer.internal/client-metadata.json", false),
+            ("", false),
+        ] {
+            assert_eq!(lives_at(client, site), expected, "{client}");
+        }
+    }
 }

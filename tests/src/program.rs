@@ -14,8 +14,9 @@ pub(crate) struct Program {
     stdin: Option<ChildStdin>,
     stdout: Kept,
     stderr: Kept,
-    /// Hung up when the child's standard output is at its end.
-    ended: Receiver<()>,
+    /// Hung up when the child's standard output is at its end. Locked by nobody: it makes this value one that threads
+    /// can share.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// What a stream said so far.
@@ -64,7 +65,7 @@ impl Program {
             let kept = stderr.clone();
             thread::spawn(move || keep(stream, &kept))
         });
-        let mut program = Self { child, stdin, stdout, stderr, ended };
+        let mut program = Self { child, stdin, stdout, stderr, ended: Mutex::new(ended) };
         match line.recv_timeout(patience) {
             Ok(line) => Ok((program, line)),
             Err(waited) => {
@@ -117,7 +118,8 @@ impl Program {
 
     /// Waits until it ends; `None` when it did not in that time. Blocks.
     pub(crate) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
-        match self.ended.recv_timeout(patience) {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(patience) {
             Err(RecvTimeoutError::Timeout) => None,
             _ => self.child.wait().ok(),
         }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, mem};
+use std::{env, fs, mem};
 
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::folder::Folder;
 use crate::peers::Peers;
@@ -18,6 +18,8 @@ use crate::program::Program;
 const READY_IN: Duration = Duration::from_secs(30);
 /// Draining may wait for calls that are under way.
 const ENDS_IN: Duration = Duration::from_secs(45);
+/// How often what it said is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Resolving a name that nobody answers for takes its time.
 const COMMAND_ENDS_IN: Duration = Duration::from_secs(60);
 
@@ -76,6 +78,30 @@ impl VestibuleConfig {
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The same with a file in its folder; `vestibule.toml` is the configuration that it reads unasked.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn with_file(self, name: &str, text: &str) -> Self {
+        fs::write(self.folder.file(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        self
+    }
+
+    /// The same over a copy of its folder as it is now, at any free port. A program that writes to it should not run.
+    ///
+    /// # Panics
+    /// When something cannot be copied.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let folder = Folder::new();
+        for file in fs::read_dir(self.folder.path()).expect("the folder is there").flatten() {
+            let copy = folder.path().join(file.file_name());
+            fs::copy(file.path(), copy).unwrap_or_else(|error| panic!("{}: {error}", file.path().display()));
+        }
+        Self { folder: Arc::new(folder), listen: "127.0.0.1:0".to_owned(), ..self.clone() }
     }
 
     fn command(&self) -> Result<Command, String> {
@@ -169,9 +195,14 @@ impl Vestibule {
     /// # Panics
     /// As there.
     pub async fn signal_and_wait(&mut self, signal: &'static str) -> i32 {
+        self.after(move |program| program.signal(signal)).await
+    }
+
+    /// Does this to it, waits until it ends, and gives its exit code.
+    async fn after(&mut self, act: impl FnOnce(&Program) + Send + 'static) -> i32 {
         let mut program = self.running();
         let (program, status) = spawn_blocking(move || {
-            program.signal(signal);
+            act(&program);
             let status = program.wait(ENDS_IN);
             (program, status)
         })
@@ -179,9 +210,44 @@ impl Vestibule {
         .expect("waiting for vestibule panicked");
         self.ended(&program);
         let Some(status) = status else {
-            panic!("vestibule did not end in {} s after SIG{signal}:\n{}", ENDS_IN.as_secs(), self.logs())
+            panic!("vestibule did not end in {} s:\n{}", ENDS_IN.as_secs(), self.logs())
         };
         status.code().unwrap_or_else(|| panic!("vestibule was ended by a signal: {status}"))
+    }
+
+    /// Sends it a signal, such as `TERM`, and does not wait.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn signal(&self, signal: &str) {
+        match &self.state {
+            State::Running(program) => program.signal(signal),
+            State::Ended { .. } => panic!("vestibule has ended already"),
+        }
+    }
+
+    /// Waits until it ends, and gives its exit code.
+    ///
+    /// # Panics
+    /// When it has ended already, does not end in 45 seconds, or is ended by a signal.
+    pub async fn exit_code(&mut self) -> i32 {
+        self.after(|_| ()).await
+    }
+
+    /// Waits until it has said this on standard error.
+    ///
+    /// # Panics
+    /// When it does not in 45 seconds.
+    pub async fn says(&self, text: &str) {
+        let mut looks = interval(LOOK_AGAIN);
+        let said = async {
+            while !self.logs().contains(text) {
+                looks.tick().await;
+            }
+        };
+        if timeout(ENDS_IN, said).await.is_err() {
+            panic!("vestibule did not say {text:?}:\n{}", self.logs());
+        }
     }
 
     /// Ends it at once, as a power cut does.
@@ -223,6 +289,15 @@ impl Vestibule {
 
     fn ended(&mut self, program: &Program) {
         self.state = State::Ended { stdout: program.stdout(), stderr: program.stderr() };
+    }
+}
+
+impl Drop for Vestibule {
+    fn drop(&mut self) {
+        // It has nothing to put in order, and a test that wants to see it end has told it to.
+        if let State::Running(program) = &mut self.state {
+            program.kill();
+        }
     }
 }
 

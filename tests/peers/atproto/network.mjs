@@ -144,6 +144,17 @@ try {
   if (process.env.PEER_TOKEN_SECONDS) {
     provider.tokenManager.tokenMaxAge = int('PEER_TOKEN_SECONDS') * 1000
   }
+  // Every token the PDS gives out; which of them are still good, its own database says.
+  const issued = []
+  const grantTokens = provider.token.bind(provider)
+  provider.token = async (credentials, metadata, request, proof) => {
+    const answer = await grantTokens(credentials, metadata, request, proof)
+    issued.push({ client: credentials.client_id, did: answer.sub, grant: request.grant_type,
+      access: answer.access_token, refresh: answer.refresh_token })
+    return answer
+  }
+  const alive = () => pds.ctx.accountManager.db.db.selectFrom('token')
+    .select(['clientId as client', 'did', 'currentRefreshToken as refresh']).execute()
   pinToLoopback(pds.app)
   await pds.start()
   cleanups.push(() => pds.destroy())
@@ -191,6 +202,18 @@ try {
   await new Promise((ok, no) => front.once('error', no).listen(tlsPort, tlsHost, ok))
   cleanups.push(() => { front.closeAllConnections(); front.close() })
 
+  // --- what a test may ask about tokens ---------------------------------------------
+  const book = http.createServer(async (req, res) => {
+    try {
+      const answer = JSON.stringify({ issued, alive: await alive() })
+      res.writeHead(200, { 'content-type': 'application/json' }).end(answer)
+    } catch (err) {
+      res.writeHead(500).end(String(err?.stack ?? err))
+    }
+  })
+  await new Promise((ok, no) => book.once('error', no).listen(0, HOST, ok))
+  cleanups.push(() => { book.closeAllConnections(); book.close() })
+
   process.stdout.write(JSON.stringify({
     plc: plcUrl,
     pds: pdsUrl,
@@ -200,6 +223,7 @@ try {
     tls: { host: tlsHost, port: tlsPort, names: [...names, ...handles],
       ca: certs.caPath, cert: certs.certPath, key: certs.keyPath },
     local: { plc: plcPort, pds: pdsPort },
+    tokens: `http://${HOST}:${book.address().port}/`,
     maxSeconds,
     startMs: Math.round(performance.now() - t0),
   }) + '\n')

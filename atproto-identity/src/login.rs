@@ -98,6 +98,9 @@
 mod client;
 mod directory;
 mod fault;
+mod live;
+mod ready;
+mod refresh;
 mod revocation;
 mod session;
 mod sessions;
@@ -106,10 +109,11 @@ mod tokens;
 
 pub use client::{AtprotoClient, ClientDisplay, InvalidClient};
 pub use directory::Directory;
+pub use ready::{ReadySession, ResourceAnswer};
 pub use revocation::Ended;
 pub use session::{
     ClientKey, InvalidSessionId, InvalidSessionRecord, Replaced, SessionId, SessionKey, SessionRecord,
     SessionStore,
 };
-pub use sessions::{ReadySession, ResourceAnswer, SessionError, Sessions};
+pub use sessions::{SessionError, Sessions};
 pub use strategy::{AtprotoStrategy, session_of};

@@ -152,13 +152,26 @@ impl NonceMemory {
             return NonceSeen::Refused;
         }
         let origin = url.origin().ascii_serialization();
-        self.0.retain(|entry| entry.origin != origin);
+        self.keep(NonceOfServer { origin, nonce: nonce.to_owned(), seen: now });
+        NonceSeen::Kept
+    }
+
+    /// Takes over what `other` knows of the server at `url`, and of no other: a call that was made with a copy of a
+    /// memory gives back what it learned, and nothing that was learned elsewhere meanwhile is lost.
+    pub fn adopt(&mut self, url: &Url, other: &Self) {
+        let origin = url.origin().ascii_serialization();
+        if let Some(entry) = other.0.iter().find(|entry| entry.origin == origin) {
+            self.keep(entry.clone());
+        }
+    }
+
+    fn keep(&mut self, entry: NonceOfServer) {
+        self.0.retain(|known| known.origin != entry.origin);
         if self.0.len() == MAX_SERVERS {
-            let oldest = self.0.iter().enumerate().min_by_key(|(_, entry)| entry.seen).map(|(n, _)| n);
+            let oldest = self.0.iter().enumerate().min_by_key(|(_, known)| known.seen).map(|(n, _)| n);
             oldest.map(|n| self.0.swap_remove(n));
         }
-        self.0.push(NonceOfServer { origin, nonce: nonce.to_owned(), seen: now });
-        NonceSeen::Kept
+        self.0.push(entry);
     }
 
     /// The latest nonce of the server at `url`: scheme, host and port decide, the path does not.
@@ -239,6 +252,21 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn r91_what_a_call_learned_of_one_server_changes_nothing_about_another() {
+        let [one, other]: [Url; 2] =
+            ["https://a.example/x", "https://b.example/"].map(|url| url.parse().unwrap());
+        let answer =
+            |nonce| HeaderMap::from_iter([(DPOP_NONCE.clone(), http::HeaderValue::from_static(nonce))]);
+        let mut memory = NonceMemory::default();
+        memory.observe(&other, &answer("new"), UnixTime::from_secs(9));
+        let mut copy = NonceMemory::default();
+        copy.observe(&other, &answer("old"), UnixTime::from_secs(1));
+        copy.observe(&one, &answer("learned"), UnixTime::from_secs(2));
+        memory.adopt(&one, &copy);
+        assert_eq!((memory.nonce_for(&one), memory.nonce_for(&other)), (Some("learned"), Some("new")));
+    }
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_040); // the first second of a step
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use vestibule_dpop::NonceMemory;
 use vestibule_oauth_core::{HttpClient, Transport, TxtLookup, UnixTime};
@@ -27,7 +26,7 @@ pub struct Directory {
 /// session keeps its own. Filed under the origin that gave it and under no other: who writes a server's description must
 /// not be able to write what others remember of another server.
 struct NonceHint {
-    nonce: HeaderValue,
+    nonces: NonceMemory,
     seen: UnixTime,
 }
 
@@ -118,8 +117,7 @@ impl Directory {
         let mut nonces = NonceMemory::default();
         for endpoint in endpoints {
             if let Some(hint) = hints.get(&origin(endpoint)).filter(|hint| hint.is_fresh(now)) {
-                let answer = HeaderMap::from_iter([(DPOP_NONCE, hint.nonce.clone())]);
-                nonces.observe(endpoint, &answer, hint.seen);
+                nonces.adopt(endpoint, &hint.nonces);
             }
         }
         nonces
@@ -127,16 +125,18 @@ impl Directory {
 
     /// Remembers the nonce that the server of `endpoint` has just given.
     pub(super) fn learned(&self, endpoint: &Url, nonces: &NonceMemory, now: UnixTime) {
-        let Some(nonce) = nonces.nonce_for(endpoint).and_then(|text| HeaderValue::from_str(text).ok()) else {
+        let mut own = NonceMemory::default();
+        own.adopt(endpoint, nonces);
+        if own.nonce_for(endpoint).is_none() {
             return;
-        };
+        }
         let mut hints = self.hints();
         hints.retain(|_, hint| hint.is_fresh(now));
         if hints.len() >= MAX_NONCE_HINTS {
             let oldest = hints.iter().min_by_key(|(_, hint)| hint.seen).map(|(origin, _)| origin.clone());
             oldest.map(|origin| hints.remove(&origin));
         }
-        hints.insert(origin(endpoint), NonceHint { nonce, seen: now });
+        hints.insert(origin(endpoint), NonceHint { nonces: own, seen: now });
     }
 
     // Nothing under this lock can panic half-way, so one that is poisoned still holds what it should.
@@ -160,8 +160,6 @@ fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Directory").field("options", &self.options).finish_non_exhaustive()
@@ -172,7 +170,11 @@ impl std::fmt::Debug for Directory {
 mod tests {
     use vestibule_oauth_core::{BoxFuture, TxtError, TxtRecord};
 
+    use http::header::{HeaderMap, HeaderName, HeaderValue};
+
     use super::*;
+
+    const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 

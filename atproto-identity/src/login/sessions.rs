@@ -8,17 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Method, Response};
 use thiserror::Error;
-use url::Url;
-use vestibule_dpop::{Es256Secret, NonceMemory, NonceSeen, Proof, ProofKey, SignError};
-use vestibule_oauth_core::{ErrorCode, HttpClient, HttpError, Seed, StoreUnavailable, Trust, UnixTime};
-use vestibule_strategy::token::refresh_form;
-use vestibule_strategy::{Backchannel, ClientAuth, PostError, TokenAnswer, TokenError};
+use vestibule_dpop::{NonceMemory, ProofKey};
+use vestibule_oauth_core::{HttpClient, HttpError, Seed, StoreUnavailable, Trust, UnixTime};
+use vestibule_strategy::{Backchannel, ClientAuth, PostError};
 
 use super::client::AtprotoClient;
+use super::live::Live;
+use super::ready::ReadySession;
+use super::refresh::Refresh;
 use super::revocation::{Ended, Revocation};
 use super::session::{Replaced, SessionKey, SessionRecord, SessionStore};
 
@@ -27,26 +25,6 @@ pub struct Sessions {
     store: Arc<dyn SessionStore>,
     client: Arc<AtprotoClient>,
     live: Mutex<BTreeMap<SessionKey, Arc<Live>>>,
-}
-
-/// What a process keeps of a session it uses, beside the record in the store: the loaded key and the latest nonces.
-struct Live {
-    key: ProofKey,
-    nonces: Mutex<NonceMemory>,
-    refreshing: tokio::sync::Mutex<()>,
-}
-
-impl Live {
-    fn nonces(&self) -> MutexGuard<'_, NonceMemory> {
-        self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A session whose access token is good, ready to sign requests.
-#[derive(Clone)]
-pub struct ReadySession {
-    record: Arc<SessionRecord>,
-    live: Arc<Live>,
 }
 
 impl Sessions {
@@ -92,12 +70,13 @@ impl Sessions {
         now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<ReadySession, SessionError> {
-        let record = self.store.load(key).await?.ok_or_else(SessionError::ended)?;
-        let live = self.live(&record)?;
+        let stored = self.stored(key).await?;
+        let live = self.live(&stored)?;
+        let record = if live.is_idle() { stored } else { self.current(key, &live).await? };
         if !record.is_due(now) {
             return Ok(ReadySession { record: Arc::new(record), live });
         }
-        self.refresh(record, live, seed, now, http).await
+        self.refreshed(&record, live, seed, now, http).await
     }
 
     /// The session after its server refused `stale`'s access token: another token if there is one by now, else a refresh.
@@ -111,108 +90,54 @@ impl Sessions {
         now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<ReadySession, SessionError> {
-        self.refresh((*stale.record).clone(), Arc::clone(&stale.live), seed, now, http).await
+        self.refreshed(&stale.record, Arc::clone(&stale.live), seed, now, http).await
     }
 
-    /// Replaces the tokens of `seen`, unless somebody did so while we waited for our turn.
-    async fn refresh(
+    async fn refreshed(
         &self,
-        seen: SessionRecord,
+        seen: &SessionRecord,
         live: Arc<Live>,
         seed: &Seed,
         now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<ReadySession, SessionError> {
-        let _turn = live.refreshing.lock().await;
-        let current = self.store.load(&seen.key).await?.ok_or_else(SessionError::ended)?;
-        if current.generation != seen.generation {
-            return Ok(ReadySession { record: Arc::new(current), live: Arc::clone(&live) });
-        }
-        let outcome = self.ask_for_tokens(&current, &live, seed, now, http).await;
-        let record = match outcome {
-            Ok(answer) => self.store_refreshed(current, answer, &live, seed, now, http).await?,
-            Err(AskError::Refused(why)) => self.after_refusal(&current, why).await?,
-            Err(AskError::Unusable(why, tokens)) => {
-                let outcome = self.after_refusal(&current, why).await;
-                // Nobody will use them: they go back (R81), whatever became of the session.
-                let issued = SessionRecord {
-                    access_token: tokens.access_token,
-                    refresh_token: tokens.refresh_token,
-                    ..current
-                };
-                self.revoke(&issued, &live, seed, now, http).await;
-                outcome?
-            }
-            Err(AskError::Passing(error)) => return Err(error),
-        };
-        Ok(ReadySession { record: Arc::new(record), live: Arc::clone(&live) })
+        let record = Refresh { sessions: self, live: &live, seed, now, http }.run(seen).await?;
+        Ok(ReadySession { record: Arc::new(record), live })
     }
 
-    async fn ask_for_tokens(
+    /// The session as the store has it, once it has taken what it did not take before.
+    pub(super) async fn current(&self, key: &SessionKey, live: &Live) -> Result<SessionRecord, SessionError> {
+        let Some(unstored) = live.unstored() else { return self.stored(key).await };
+        let replaced = self.store.replace(&unstored).await?;
+        live.set_unstored(None);
+        if replaced == Replaced::Replaced { Ok(unstored) } else { self.stored(key).await }
+    }
+
+    /// The session as the store has it.
+    pub(super) async fn stored(&self, key: &SessionKey) -> Result<SessionRecord, SessionError> {
+        self.store.load(key).await?.ok_or_else(SessionError::ended)
+    }
+
+    pub(super) fn store(&self) -> &dyn SessionStore {
+        &*self.store
+    }
+
+    /// Ends a session whose server refuses the token of `refused`, a fresh one; unless it has another by now.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: the session has not ended.
+    pub async fn end_refused(
         &self,
-        record: &SessionRecord,
-        live: &Live,
+        refused: &ReadySession,
         seed: &Seed,
         now: UnixTime,
         http: &dyn HttpClient,
-    ) -> Result<TokenAnswer, AskError> {
-        let Some(refresh_token) = &record.refresh_token else {
-            return Err(AskError::Refused("the session has no refresh token".to_owned()));
-        };
-        let auth = self.auth(record).map_err(AskError::Passing)?;
-        let channel = channel(record, &auth, &live.key);
-        let mut nonces = live.nonces().clone();
-        let form = refresh_form(&record.token_endpoint, refresh_token);
-        let answered = channel.post(&form, &mut nonces, &seed.child("refresh"), now, http).await;
-        *live.nonces() = nonces;
-        let response = answered.map_err(|error| AskError::Passing(error.into()))?;
-        read_refresh(&response, record)
-    }
-
-    /// Stores new tokens; only then may anybody use them.
-    async fn store_refreshed(
-        &self,
-        current: SessionRecord,
-        answer: TokenAnswer,
-        live: &Live,
-        seed: &Seed,
-        now: UnixTime,
-        http: &dyn HttpClient,
-    ) -> Result<SessionRecord, SessionError> {
-        let next = SessionRecord {
-            scope: answer.scope.unwrap_or_else(|| current.scope.clone()),
-            access_token: answer.access_token,
-            refresh_token: answer.refresh_token.or_else(|| current.refresh_token.clone()),
-            issued_at: now,
-            expires_at: answer.expires_in.map(|span| now.after(span)),
-            generation: current.generation.saturating_add(1),
-            ..current
-        };
-        match self.store.replace(&next).await? {
-            Replaced::Replaced => Ok(next),
-            Replaced::Superseded => self.store.load(&next.key).await?.ok_or_else(SessionError::ended),
-            Replaced::Missing => {
-                // Signed out while we asked: what was issued since must not outlive it.
-                self.revoke(&next, live, seed, now, http).await;
-                Err(SessionError::Gone("it was ended while its tokens were refreshed".to_owned()))
+    ) -> Result<Ended, StoreUnavailable> {
+        match self.store.load(&refused.record.key).await? {
+            Some(stored) if stored.generation == refused.record.generation => {
+                self.end(&refused.record.key, seed, now, http).await
             }
-        }
-    }
-
-    /// The server refused for good. Unless the refusal was meant for a token that somebody else has replaced, the session
-    /// is over (R103).
-    async fn after_refusal(
-        &self,
-        current: &SessionRecord,
-        why: String,
-    ) -> Result<SessionRecord, SessionError> {
-        match self.store.load(&current.key).await? {
-            Some(newer) if newer.generation != current.generation => Ok(newer),
-            _ => {
-                self.store.remove(&current.key).await?;
-                self.forget(&current.key);
-                Err(SessionError::Gone(why))
-            }
+            _ => Ok(Ended::NotThere),
         }
     }
 
@@ -236,7 +161,7 @@ impl Sessions {
         Ok(self.revoke(&record, &live, seed, now, http).await)
     }
 
-    async fn revoke(
+    pub(super) async fn revoke(
         &self,
         record: &SessionRecord,
         live: &Live,
@@ -258,7 +183,7 @@ impl Sessions {
         revocation.send(&mut nonces, seed, now, http).await
     }
 
-    fn auth(&self, record: &SessionRecord) -> Result<ClientAuth, SessionError> {
+    pub(super) fn auth(&self, record: &SessionRecord) -> Result<ClientAuth, SessionError> {
         self.client.auth_for(record.client_key.as_ref()).ok_or_else(|| {
             let kid = record.client_key.as_ref().map_or("", |key| &key.kid);
             SessionError::Misconfigured(format!(
@@ -271,24 +196,18 @@ impl Sessions {
         if let Some(live) = self.all_live().get(&record.key) {
             return Ok(Arc::clone(live));
         }
-        let unusable =
-            |_| SessionError::Misconfigured("the session's stored key is not a P-256 key".to_owned());
-        let secret = Es256Secret::from_bytes(record.dpop_key.expose()).map_err(unusable)?;
-        let live = Live {
-            key: ProofKey::from_secret(secret),
-            nonces: Mutex::new(NonceMemory::default()),
-            refreshing: tokio::sync::Mutex::new(()),
-        };
+        let live = Live::load(record)?;
         let mut all = self.all_live();
         if all.len() >= Self::MAX_LIVE {
-            // One that nobody is using right now; its lock is free, so nothing that must not be doubled is under way.
-            let idle = all.iter().find(|(_, live)| Arc::strong_count(live) == 1).map(|(key, _)| key.clone());
+            // One that nobody is using right now, so that nothing that must not be doubled is under way.
+            let idle = |live: &Arc<Live>| Arc::strong_count(live) == 1 && live.is_idle();
+            let idle = all.iter().find(|(_, live)| idle(live)).map(|(key, _)| key.clone());
             idle.map(|key| all.remove(&key));
         }
         Ok(Arc::clone(all.entry(record.key.clone()).or_insert_with(|| Arc::new(live))))
     }
 
-    fn forget(&self, key: &SessionKey) {
+    pub(super) fn forget(&self, key: &SessionKey) {
         self.all_live().remove(key);
     }
 
@@ -316,80 +235,6 @@ impl SessionRecord {
         let from_the_future = now < self.issued_at.before(CLOCKS_APART);
         now >= end.before(early) || from_the_future
     }
-}
-
-impl ReadySession {
-    /// The session's record.
-    pub fn record(&self) -> &SessionRecord {
-        &self.record
-    }
-
-    /// The headers that authorize one request to the person's server: `Authorization` and `DPoP` (R88). `jti` is fresh for
-    /// every try.
-    ///
-    /// # Errors
-    /// [`SignError`] when the key's backend refuses.
-    pub fn authorization(
-        &self,
-        method: &Method,
-        url: &Url,
-        jti: [u8; 16],
-        now: UnixTime,
-    ) -> Result<HeaderMap, SignError> {
-        let token = self.record.access_token.expose();
-        let nonces = self.live.nonces();
-        let proof = Proof::new(method, url, jti, now).with_access_token(token);
-        let proof = nonces.nonce_for(url).into_iter().fold(proof, Proof::with_nonce);
-        let proof = self.live.key.prove(&proof)?;
-        drop(nonces);
-        let unprintable = |_| SignError::Failed("the access token does not fit a header".to_owned());
-        let mut authorization = HeaderValue::try_from(format!("DPoP {token}")).map_err(unprintable)?;
-        authorization.set_sensitive(true);
-        let proof = HeaderValue::try_from(proof).map_err(unprintable)?;
-        Ok([(AUTHORIZATION, authorization), (HeaderName::from_static("dpop"), proof)].into_iter().collect())
-    }
-
-    /// Whether a nonce of the server at `url` is known, so that a request to it need not be sent twice.
-    pub fn knows_nonce(&self, url: &Url) -> bool {
-        self.live.nonces().nonce_for(url).is_some()
-    }
-
-    /// Remembers the nonce of an answer of the server at `url`, and says what the answer asks for.
-    pub fn observe(&self, url: &Url, response: &Response<impl Sized>, now: UnixTime) -> ResourceAnswer {
-        let seen = self.live.nonces().observe(url, response.headers(), now);
-        let challenge = response.headers().get_all(http::header::WWW_AUTHENTICATE);
-        let says = |code: &str| {
-            let quoted = format!("error=\"{code}\"");
-            challenge.iter().any(|value| value.to_str().is_ok_and(|text| text.contains(&quoted)))
-        };
-        if response.status() != http::StatusCode::UNAUTHORIZED {
-            ResourceAnswer::Final
-        } else if says("use_dpop_nonce") && seen == NonceSeen::Kept {
-            ResourceAnswer::NonceWanted
-        } else if says("invalid_token") {
-            ResourceAnswer::TokenRefused
-        } else {
-            ResourceAnswer::Final
-        }
-    }
-}
-
-impl std::fmt::Debug for ReadySession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadySession").field("key", &self.record.key).finish_non_exhaustive()
-    }
-}
-
-/// What an answer of a person's server asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum ResourceAnswer {
-    /// Nothing: it is the answer.
-    Final,
-    /// The same request with the nonce it brought.
-    NonceWanted,
-    /// The same request with another access token.
-    TokenRefused,
 }
 
 /// Why a session cannot be used right now, or ever again.
@@ -441,55 +286,14 @@ impl From<PostError> for SessionError {
     }
 }
 
-/// Why no tokens came.
-enum AskError {
-    /// For good: the server's word.
-    Refused(String),
-    /// For good: these tokens came, and are not what a refresh gives.
-    Unusable(String, Box<TokenAnswer>),
-    /// For now, or for reasons of our own.
-    Passing(SessionError),
-}
-
 /// How far the clocks of two nodes may be apart before a token counts as one from the future.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// The back channel of a session.
-fn channel<'a>(record: &'a SessionRecord, auth: &'a ClientAuth, key: &'a ProofKey) -> Backchannel<'a> {
+pub(super) fn channel<'a>(
+    record: &'a SessionRecord,
+    auth: &'a ClientAuth,
+    key: &'a ProofKey,
+) -> Backchannel<'a> {
     Backchannel::new(&record.issuer, &record.client_id, auth, Trust::UserSupplied).with_proof_key(key)
-}
-
-/// Reads the answer to a refresh: which refusals are for good, and which answers are none (R100, R103).
-fn read_refresh(response: &Response<Bytes>, record: &SessionRecord) -> Result<TokenAnswer, AskError> {
-    let status = response.status();
-    let answer = match TokenAnswer::read(response) {
-        Ok(answer) => answer,
-        Err(TokenError::Refused { error: Some(refusal), .. })
-            if [ErrorCode::INVALID_GRANT, ErrorCode::UNAUTHORIZED_CLIENT, ErrorCode::INVALID_TOKEN]
-                .contains(&refusal.code) =>
-        {
-            return Err(AskError::Refused(format!("the server refused to go on: {refusal}")));
-        }
-        Err(error) => {
-            let after = retry_after(response.headers());
-            return Err(AskError::Passing(SessionError::Retry {
-                detail: format!("{error} ({status})"),
-                after,
-            }));
-        }
-    };
-    let rule = if answer.sub.as_deref().is_some_and(|sub| sub != record.key.did().as_str()) {
-        "the server answered with the tokens of another account"
-    } else if !answer.token_type.eq_ignore_ascii_case("DPoP") {
-        "the server answered with a token that is not bound to the key"
-    } else {
-        return Ok(answer);
-    };
-    Err(AskError::Unusable(rule.to_owned(), Box::new(answer)))
-}
-
-/// `Retry-After` in seconds, at most an hour; the form with a date is passed over.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds.min(3600)))
 }

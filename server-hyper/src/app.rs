@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 use serde_json::json;
 use url::{Host, Url};
-use vestibule_atproto_identity::login::{AtprotoClient, ClientDisplay, SessionRecord, Sessions};
+use vestibule_atproto_identity::login::{AtprotoClient, ClientDisplay, SessionKey, SessionRecord, Sessions};
 use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{DevelopmentNames, Handle};
 use vestibule_dpop::default_signer;
@@ -230,8 +230,13 @@ impl App {
         }
         let app = Arc::clone(&self);
         let headers = parts.headers.clone();
-        // Not to be cut short by a browser that goes away: the tokens have to be given back.
-        let ended = tokio::spawn(async move { app.web.end(&headers, app.login.sessions()).await }).await;
+        let ending = async move {
+            if let Some(upstream) = app.web.leave(&headers).await? {
+                app.web.end_upstream(&upstream, app.sessions()).await;
+            }
+            Ok::<(), StoreUnavailable>(())
+        };
+        let ended = self.login.carry_out(ending).await;
         match ended {
             Ok(Ok(())) => {
                 let mut response = respond::see_other("/");
@@ -277,13 +282,33 @@ impl App {
                     return;
                 }
             };
-            for session in &swept.unused {
-                self.web.end_upstream(session, self.sessions()).await;
+            for sessions in swept.unused.chunks(ENDED_AT_ONCE) {
+                self.end_all(sessions).await;
             }
             if !swept.more {
                 return;
             }
         }
+    }
+
+    /// Ends these sessions at people's servers, side by side: one that does not answer holds up none of the others.
+    async fn end_all(&self, sessions: &[SessionKey]) {
+        let ended: Vec<_> = sessions
+            .iter()
+            .map(|session| {
+                let (web, all, session) = (self.web.clone(), Arc::clone(self.sessions()), session.clone());
+                self.login.carry_out(async move { web.end_upstream(&session, &all).await })
+            })
+            .collect();
+        for task in ended {
+            // A task that broke off has logged why.
+            let _broken = task.await;
+        }
+    }
+
+    /// Waits until everything that must come to its end has; see [`LoginService::at_rest`].
+    pub async fn at_rest(&self) {
+        self.login.at_rest().await;
     }
 
     /// The browser's session and the session at the person's server behind it, both alive.
@@ -355,6 +380,9 @@ impl fmt::Debug for App {
     }
 }
 
+/// How many sessions are ended side by side.
+const ENDED_AT_ONCE: usize = 16;
+
 /// What this server answers to a login: a cookie session and the way on, or a page that says what went wrong.
 struct Hall {
     web: WebSessions,
@@ -368,19 +396,18 @@ impl LoginHooks for Hall {
         request: &'a request::Parts,
     ) -> BoxFuture<'a, Response<Bytes>> {
         Box::pin(async move {
-            let now = ambient::now();
-            let cookie = match self.web.begin(&login.auth, login.session, now).await {
+            let cookie = match self.web.begin(&login.auth, login.session.clone(), ambient::now()).await {
                 Ok(cookie) => cookie,
-                Err(error) => {
-                    tracing::error!(%error, "a web session was not stored");
-                    let sentence = "We could not save your sign-in. Try again.";
-                    let code = "session_store_failed";
-                    return respond::error_answer(StatusCode::INTERNAL_SERVER_ERROR, code, sentence);
-                }
+                Err(error) => return self.not_signed_in(&login, request, &error).await,
             };
-            // The session this browser had before is over; failing to end it must not fail the new one.
-            if let Err(error) = self.web.end(&request.headers, &login.sessions).await {
-                tracing::warn!(%error, "the browser's former session was not ended");
+            // The session this browser had before is over. Its server may be slow to hear of it, so nobody waits.
+            match self.web.leave(&request.headers).await {
+                Ok(Some(former)) => {
+                    let (web, sessions) = (self.web.clone(), Arc::clone(&login.sessions));
+                    login.carry_out(async move { web.end_upstream(&former, &sessions).await });
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the browser's former session was not ended"),
             }
             let mut response =
                 respond::see_other(login.flow.return_to.as_ref().map_or("/", ReturnTo::as_str));
@@ -412,6 +439,28 @@ impl LoginHooks for Hall {
             }
             response
         })
+    }
+}
+
+impl Hall {
+    /// Nothing here holds the session that was just made, so it ends.
+    async fn not_signed_in(
+        &self,
+        login: &FinishedLogin,
+        request: &request::Parts,
+        error: &StoreUnavailable,
+    ) -> Response<Bytes> {
+        tracing::error!(%error, "a web session was not stored");
+        self.web.end_upstream(&login.session, &login.sessions).await;
+        let kind = FailureKind::SessionStoreFailed;
+        if respond::wants_page(&request.headers) {
+            let problem = Some(Problem { sentence: kind.for_person(), code: kind.code() });
+            return respond::page(
+                kind.status(),
+                self.pages.sign_in(&SignIn { problem, ..SignIn::default() }),
+            );
+        }
+        respond::error_answer(kind.status(), kind.code(), kind.for_person())
     }
 }
 

@@ -17,6 +17,8 @@ use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Full, Limited};
 use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 use url::Url;
 use vestibule_atproto_identity::login::{
     AtprotoClient, AtprotoStrategy, ClientDisplay, Directory, InvalidClient, SessionKey, SessionStore,
@@ -65,6 +67,14 @@ pub struct FinishedLogin {
     pub sessions: Arc<Sessions>,
     /// What the login was for, and where the person wanted to go.
     pub flow: FlowInfo,
+    tasks: TaskTracker,
+}
+
+impl FinishedLogin {
+    /// Does `work` while the person goes on; see [`LoginService::carry_out`].
+    pub fn carry_out(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
 }
 
 /// A login that did not, and what is needed to begin it again.
@@ -148,6 +158,7 @@ struct Inner {
     sessions: Arc<Sessions>,
     engine: Engine,
     starts: Starts,
+    tasks: TaskTracker,
     http: Arc<dyn HttpClient>,
     hooks: Arc<dyn LoginHooks>,
 }
@@ -203,6 +214,7 @@ impl LoginService {
             sessions,
             engine,
             starts: Starts::new(),
+            tasks: TaskTracker::new(),
             http: parts.http,
             hooks,
         })))
@@ -221,6 +233,22 @@ impl LoginService {
     /// The identities and servers that were looked up lately.
     pub fn directory(&self) -> &Directory {
         &self.0.directory
+    }
+
+    /// Runs `work` to its end, whoever goes away: what was sent has to be read, stored or given back. A stop waits for it, in
+    /// [`Self::at_rest`].
+    pub fn carry_out<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.0.tasks.spawn(work)
+    }
+
+    /// Waits until everything that must come to its end has: to be called before the process stops, once no new request
+    /// comes.
+    pub async fn at_rest(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     /// Answers one request; a path that is not one of ours is a 404.
@@ -256,10 +284,10 @@ impl LoginService {
         response.map(Full::new)
     }
 
-    /// Runs a phase to its end even when the browser goes away: a code that was sent has to be read, stored or given back.
+    /// Runs a phase, even when the browser goes away meanwhile.
     async fn run(&self, phase: Phase, parts: request::Parts, encoded: Bytes) -> Response<Bytes> {
         let inner = Arc::clone(&self.0);
-        let running = tokio::spawn(async move {
+        let running = self.0.tasks.spawn(async move {
             match phase {
                 Phase::Request => inner.request_phase(&parts, &encoded).await,
                 Phase::Callback => inner.callback_phase(&parts, &encoded).await,
@@ -301,7 +329,8 @@ impl Inner {
         let Finished { outcome, flow, set_cookies, .. } = finished;
         let finished = outcome.and_then(|auth| match (session_of(&auth), flow.clone()) {
             (Some(session), Some(flow)) => {
-                Ok(FinishedLogin { auth, session, sessions: Arc::clone(&self.sessions), flow })
+                let (sessions, tasks) = (Arc::clone(&self.sessions), self.tasks.clone());
+                Ok(FinishedLogin { auth, session, sessions, flow, tasks })
             }
             _ => Err(self.misconfigured(Phase::Callback)),
         });

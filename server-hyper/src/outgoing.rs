@@ -18,8 +18,8 @@ use crate::respond::{self, Refusal};
 /// The largest body that is kept for a second try; records and most calls are far below.
 const REPLAYABLE: usize = 256 * 1024;
 
-/// The longest silence within a body.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the part that is kept may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A body on its way to the person's server.
 pub(crate) enum Outgoing {
@@ -41,9 +41,10 @@ impl Outgoing {
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large(limit).into());
         }
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut head = BytesMut::new();
         while head.len() <= REPLAYABLE {
-            match tokio::time::timeout(PATIENCE, body.frame()).await {
+            match tokio::time::timeout_at(deadline, body.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     head.extend_from_slice(&frame.into_data().unwrap_or_default());
                     if head.len() as u64 > limit {

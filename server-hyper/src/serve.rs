@@ -21,8 +21,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most connections at once: at some 14 KB each, 140 MB.
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// How long requests under way may take to end once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long requests under way may take to end once the server is told to stop: longer than a callback whose every call to
+/// another server takes all the time it has.
+const DRAIN: Duration = Duration::from_secs(45);
 
 /// How often expired rows are thrown away.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -81,7 +82,12 @@ pub(crate) async fn serve(
     }
     drop(listener);
     tracing::info!("stopping: no new connections, those under way may end");
-    if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+    let ended = async {
+        connections.shutdown().await;
+        // Answers that nobody waits for any more: tokens that were asked for have to be stored, or given back.
+        app.at_rest().await;
+    };
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
         tracing::warn!("some requests were still under way after {} seconds", DRAIN.as_secs());
     }
     sweeping.abort();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue};
-use vestibule_atproto_identity::login::{Ended, SessionKey, Sessions};
+use vestibule_atproto_identity::login::{Ended, ReadySession, SessionKey, Sessions};
 use vestibule_oauth_core::{HttpClient, StoreUnavailable, UnixTime, base64url};
 use vestibule_storage::{WebSession, WebSessionId, WebSessionStore};
 use vestibule_strategy::Auth;
@@ -64,16 +64,15 @@ impl WebSessions {
         Ok(self.cookies.set(COOKIE, &value, Some(LIFETIME.as_secs())))
     }
 
-    /// Ends the session of the browser that sends these headers, and the session at the person's server with the last
-    /// browser that uses it.
-    pub(crate) async fn end(&self, headers: &HeaderMap, sessions: &Sessions) -> Result<(), StoreUnavailable> {
-        let Some(id) = self.id(headers) else { return Ok(()) };
-        let Some(session) = self.store.remove(id).await? else { return Ok(()) };
-        let Some(upstream) = session.session else { return Ok(()) };
-        if self.store.uses(&upstream, ambient::now()).await? == 0 {
-            self.end_upstream(&upstream, sessions).await;
-        }
-        Ok(())
+    /// Ends the session of the browser that sends these headers. Gives the session at the person's server, if no other
+    /// browser uses it: it is to be ended next.
+    pub(crate) async fn leave(&self, headers: &HeaderMap) -> Result<Option<SessionKey>, StoreUnavailable> {
+        let Some(id) = self.id(headers) else { return Ok(None) };
+        let Some(upstream) = self.store.remove(id).await?.and_then(|session| session.session) else {
+            return Ok(None);
+        };
+        let used = self.store.uses(&upstream, ambient::now()).await? > 0;
+        Ok(Some(upstream).filter(|_| !used))
     }
 
     /// Ends a session at the person's server. If that server cannot be told, its tokens end by themselves.
@@ -85,6 +84,12 @@ impl WebSessions {
             Ok(_) => tracing::info!(%session, "signed out"),
             Err(error) => tracing::error!(%session, %error, "a session was not ended"),
         }
+    }
+
+    /// Ends a session whose server refuses its fresh token.
+    pub(crate) async fn end_refused(&self, refused: &ReadySession, sessions: &Sessions) {
+        let ended = sessions.end_refused(refused, &ambient::seed(), ambient::now(), &*self.http).await;
+        tracing::warn!(session = %refused.record().key, ?ended, "a fresh token was refused");
     }
 
     /// Forgets the session of this browser, whose session at the person's server is over.

@@ -149,9 +149,13 @@ impl App {
                     let key = ready.record().key.clone();
                     ready = self.ready_session(key, Some(ready)).await.map_err(CallError::Session)?;
                 }
-                ResourceAnswer::TokenRefused => {
-                    // A fresh token, refused as well: the server wants no more of this session (R106).
-                    self.web.end_upstream(&ready.record().key, self.sessions()).await;
+                // A fresh token, refused as well: the server wants no more of this session (R106). A refusal that may be
+                // a third server's, to which the call was passed on, says nothing about it.
+                ResourceAnswer::TokenRefused if !call.is_passed_on() => {
+                    let app = Arc::clone(self);
+                    let ending = async move { app.web.end_refused(&ready, app.sessions()).await };
+                    // A task that broke off has logged why.
+                    let _broken = self.login.carry_out(ending).await;
                     let why = "the person's server refuses its own fresh tokens";
                     return Err(CallError::Session(SessionError::Gone(why.to_owned())));
                 }
@@ -190,7 +194,7 @@ impl App {
         refused: Option<ReadySession>,
     ) -> Result<ReadySession, SessionError> {
         let app = Arc::clone(self);
-        let running = tokio::spawn(async move {
+        let running = self.login.carry_out(async move {
             let (seed, now): (Seed, _) = (ambient::seed(), ambient::now());
             match refused {
                 Some(refused) => app.sessions().renewed(&refused, &seed, now, &app.network).await,
@@ -259,6 +263,11 @@ impl Call {
             respond::error_answer(StatusCode::BAD_REQUEST, "invalid_request", "the address is not a URL")
         })?;
         Ok(Self { method: parts.method.clone(), url, headers: chosen(&parts.headers, &FORWARDED) })
+    }
+
+    /// Whether the person's server is to pass the call on to another.
+    fn is_passed_on(&self) -> bool {
+        self.headers.contains_key("atproto-proxy")
     }
 
     /// A call that costs little and that every session may make. Its answer brings the server's nonce, which may have

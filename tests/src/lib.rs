@@ -44,6 +44,7 @@ mod login;
 mod loopback;
 mod peers;
 mod program;
+pub mod property;
 mod scripted;
 mod vestibule;
 

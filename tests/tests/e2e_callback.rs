@@ -195,6 +195,7 @@ async fn two_tabs_both_finish() {
         assert_eq!(vestibule.session(&mut browser).await.json()["did"], account.did.as_str());
     }
     // The browser is Alice's now, and what was Bob's is over on both sides.
+    vestibule.says("signed out").await;
     let tokens = peers.tokens_of(&vestibule.url("/")).await;
     assert_eq!(tokens.issued.len(), 2);
     let alive: Vec<_> = tokens.alive.iter().map(|alive| alive.did.as_str()).collect();

@@ -28,6 +28,7 @@ async fn a_sign_in_gives_a_new_session_id_and_ends_the_browsers_former_session_o
     assert_ne!(session_cookie(&browser, &vestibule), one);
     assert_eq!(vestibule.session(&mut browser).await.status(), 200);
     assert_eq!(vestibule.session(&mut former).await.status(), 401);
+    vestibule.says("signed out").await;
     let tokens = peers.tokens_of(&vestibule.url("/")).await;
     assert_eq!((tokens.issued.len(), tokens.alive.len()), (2, 1));
     assert_eq!(tokens.alive[0].refresh, tokens.issued[1].refresh);

@@ -120,8 +120,8 @@ fn a_nonce_that_changed_costs_one_more_request() {
 fn a_login_from_a_servers_address_looks_the_account_up_afterwards() {
     let world = World::web();
     world.login(PDS);
-    // Two documents, push and its repetition, exchange; then the account: its document, its handle by DNS. The server of
-    // its PDS was asked for when the login began, but about an address that was typed, so it is asked for again (R78).
+    // Two documents, push and its repetition, exchange; then the account: its document, its handle by DNS. Its PDS is the
+    // address that was typed, whose server is known by now (R78).
     let lines = [
         format!("GET {RESOURCE}"),
         format!("GET {METADATA}"),
@@ -130,8 +130,6 @@ fn a_login_from_a_servers_address_looks_the_account_up_afterwards() {
         format!("POST {TOKEN}"),
         format!("GET {DOCUMENT}"),
         format!("TXT {TXT}"),
-        format!("GET {RESOURCE}"),
-        format!("GET {METADATA}"),
     ];
     assert_eq!(world.net.log(), lines);
     assert_eq!(cost(&world.net.calls()).keys, 1);

@@ -106,9 +106,15 @@ impl Directory {
     pub async fn server_at(
         &self,
         server: &ServerOrigin,
+        now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<Discovered, DiscoverError> {
-        discover_from_server(server, self.transport(), http).await
+        let discovered = discover_from_server(server, self.transport(), http).await?;
+        match &discovered.pds {
+            // The same two documents that the person's server would be looked up by when they come back.
+            Some(pds) => self.servers.look_up(pds.clone(), now, || async { Ok(discovered.clone()) }).await,
+            None => Ok(discovered),
+        }
     }
 
     /// The nonces to begin with at these endpoints.

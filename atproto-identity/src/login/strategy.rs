@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Response;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use vestibule_dpop::{Es256Secret, NonceMemory, ProofKey};
@@ -65,7 +67,7 @@ impl AtprotoStrategy {
                 Ok(Found { hint: Some(subject.as_str().to_owned()), identity: Some(identity), discovered })
             }
             LoginInput::Server(server) => {
-                let discovered = self.directory.server_at(&server, http).await;
+                let discovered = self.directory.server_at(&server, now, http).await;
                 let discovered = discovered.map_err(|error| fault::of_discover(&error))?;
                 Ok(Found { hint: None, identity: None, discovered })
             }
@@ -97,10 +99,7 @@ impl AtprotoStrategy {
         let answered = channel.post(&form, &mut nonces, &cx.seed.child("push"), cx.now, http).await;
         let response = answered.map_err(|error| fault::of_post("pushed authorization request", &error))?;
         let pushed = Pushed::read(&response).map_err(fault::of_push)?;
-        if !response.headers().contains_key("dpop-nonce") {
-            let detail = "the authorization server answered a proof without DPoP-Nonce";
-            return Err(Fault::new(FailureKind::BadResponse, detail));
-        }
+        gives_nonce(&response)?;
         self.directory.learned(push_endpoint, &nonces, cx.now);
 
         let mut remembered = Remembered {
@@ -135,7 +134,11 @@ impl AtprotoStrategy {
         let answer = TokenAnswer::read(&response).map_err(fault::of_token)?;
 
         // From here on tokens are out there: whatever fails gives them back (R81).
-        match self.keep(&answer, &login, nonces.clone(), &cx, http).await {
+        let kept = match gives_nonce(&response) {
+            Ok(()) => self.keep(&answer, &login, nonces.clone(), &cx, http).await,
+            Err(fault) => Err(fault),
+        };
+        match kept {
             Ok(auth) => Ok(auth),
             Err(fault) => {
                 let revocation = Revocation {
@@ -250,6 +253,16 @@ impl Strategy for AtprotoStrategy {
     ) -> BoxFuture<'a, Result<Auth, Fault>> {
         Box::pin(self.callback_phase(cx, http))
     }
+}
+
+/// A server that keeps the rules gives a nonce with every answer to a proof (R93). In a login one that does not is refused;
+/// in a session that lives it is borne.
+fn gives_nonce(response: &Response<Bytes>) -> Result<(), Fault> {
+    if response.headers().contains_key("dpop-nonce") {
+        return Ok(());
+    }
+    let detail = "the authorization server answered a proof without DPoP-Nonce";
+    Err(Fault::new(FailureKind::BadResponse, detail))
 }
 
 /// The session that a sign-in by this strategy left behind; `None` for the [`Auth`] of another strategy.

@@ -311,6 +311,69 @@ fn r102_tokens_that_are_not_stored_are_not_handed_out() {
 }
 
 #[test]
+fn r102_tokens_that_the_store_did_not_take_are_stored_when_it_is_back() {
+    let (world, key) = due(Client::Web);
+    world.store.breaks("replace");
+    for _ in 0..3 {
+        assert!(matches!(ready(&world, &key), Err(SessionError::Store(_))));
+    }
+    assert_eq!(world.net.count("POST", TOKEN), 1, "the refresh token is spent: it is not sent again");
+    lock(&world.store.broken).clear();
+    assert_eq!(access_token(&ready(&world, &key).unwrap()), "at-4");
+    let stored = world.store.only_session();
+    assert_eq!((stored.access_token.expose().as_str(), stored.generation), ("at-4", 1));
+    assert_eq!(world.net.count("POST", TOKEN), 1);
+}
+
+#[test]
+fn who_waited_for_a_refresh_that_failed_asks_no_second_time() {
+    let (world, key) = due(Client::Web);
+    world.net.answer("POST", TOKEN, text(503, ""));
+    let network = Slow(&world.net);
+    let (now, seeds) = (world.now(), (0..20).map(|_| world.seed()).collect::<Vec<_>>());
+    let futures = seeds.iter().map(|seed| -> Pin<Box<dyn Future<Output = _>>> {
+        Box::pin(world.sessions.ready(&key, seed, now, &network))
+    });
+    for outcome in join(futures.collect()) {
+        assert!(matches!(outcome, Err(SessionError::Retry { .. })), "{outcome:?}");
+    }
+    assert_eq!(world.net.count("POST", TOKEN), 1);
+    // Whoever comes later asks anew.
+    assert!(matches!(ready(&world, &key), Err(SessionError::Retry { .. })));
+    assert_eq!(world.net.count("POST", TOKEN), 2);
+}
+
+#[test]
+fn no_more_than_so_many_wait_for_a_refresh() {
+    let (world, key) = due(Client::Web);
+    let network = Slow(&world.net);
+    let (now, seeds) = (world.now(), (0..200).map(|_| world.seed()).collect::<Vec<_>>());
+    let futures = seeds.iter().map(|seed| -> Pin<Box<dyn Future<Output = _>>> {
+        Box::pin(world.sessions.ready(&key, seed, now, &network))
+    });
+    let (served, sent_away): (Vec<_>, Vec<_>) = join(futures.collect()).into_iter().partition(Result::is_ok);
+    assert_eq!((served.len(), sent_away.len()), (65, 135)); // one refreshes, 64 wait
+    assert!(sent_away.iter().all(|outcome| matches!(outcome, Err(SessionError::Retry { .. }))));
+}
+
+#[test]
+fn r103_a_server_that_asks_for_patience_is_left_alone() {
+    let (world, key) = due(Client::Web);
+    let mut answer = text(429, "");
+    answer.headers_mut().insert("retry-after", "60".parse().unwrap());
+    world.net.answer("POST", TOKEN, answer);
+    let after = |seconds| Some(Duration::from_secs(seconds));
+    for (passes, expected, asked) in [(0, 60, 1), (20, 40, 1), (39, 1, 1), (1, 60, 2)] {
+        world.pass(passes);
+        match ready(&world, &key).unwrap_err() {
+            SessionError::Retry { after: told, .. } => assert_eq!(told, after(expected), "{passes}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.net.count("POST", TOKEN), asked, "{passes}");
+    }
+}
+
+#[test]
 fn a_store_that_is_away_asks_nobody_for_tokens() {
     let (world, key) = due(Client::Web);
     world.store.breaks("load");

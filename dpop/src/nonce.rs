@@ -258,7 +258,7 @@ mod tests {
         let [one, other]: [Url; 2] =
             ["https://a.example/x", "https://b.example/"].map(|url| url.parse().unwrap());
         let answer =
-            |nonce| HeaderMap::from_iter([(DPOP_NONCE.clone(), http::HeaderValue::from_static(nonce))]);
+            |nonce| HeaderMap::from_iter([(DPOP_NONCE.clone(), HeaderValue::from_static(nonce))]);
         let mut memory = NonceMemory::default();
         memory.observe(&other, &answer("new"), UnixTime::from_secs(9));
         let mut copy = NonceMemory::default();

@@ -257,8 +257,7 @@ mod tests {
     fn r91_what_a_call_learned_of_one_server_changes_nothing_about_another() {
         let [one, other]: [Url; 2] =
             ["https://a.example/x", "https://b.example/"].map(|url| url.parse().unwrap());
-        let answer =
-            |nonce| HeaderMap::from_iter([(DPOP_NONCE.clone(), HeaderValue::from_static(nonce))]);
+        let answer = |nonce| HeaderMap::from_iter([(DPOP_NONCE.clone(), HeaderValue::from_static(nonce))]);
         let mut memory = NonceMemory::default();
         memory.observe(&other, &answer("new"), UnixTime::from_secs(9));
         let mut copy = NonceMemory::default();

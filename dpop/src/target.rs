@@ -125,8 +125,9 @@ fn normalise_path(path: &str, out: &mut String) {
                 out.extend(digits.chars().map(|c| c.to_ascii_uppercase()));
                 out.push_str(rest);
             }
+            // Written as what it must mean: left alone, it could escape what follows once that is decoded.
             None => {
-                out.push('%');
+                out.push_str("%25");
                 out.push_str(part);
             }
         }
@@ -161,7 +162,13 @@ mod tests {
         let root = TargetUri::parse("http://[::1]:80").unwrap();
         assert_eq!(root.is("http://[0:0::1]/"), Ok(true));
         assert_eq!(TargetUri::parse("http://a.example/%zz%é").unwrap_err(), InvalidTargetUri::Syntax);
-        assert_eq!(TargetUri::parse("http://a.example/%zz%4").unwrap().as_str(), "http://a.example/%zz%4");
+        assert_eq!(
+            TargetUri::parse("http://a.example/%zz%4").unwrap().as_str(),
+            "http://a.example/%25zz%254"
+        );
+        let stray = TargetUri::parse("http://a.example/%%34%31").unwrap();
+        assert_eq!(stray.as_str(), "http://a.example/%2541");
+        assert_eq!(TargetUri::parse(stray.as_str()), Ok(stray));
     }
 
     #[test]

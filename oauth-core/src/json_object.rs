@@ -29,9 +29,16 @@ impl JsonObject {
         self.text(name, url.map(Url::as_str))
     }
 
+    /// Written only if there are any.
     pub(crate) fn texts<'a>(self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts: Vec<Value> = texts.into_iter().map(Value::from).collect();
         if texts.is_empty() { self } else { self.value(name, &Value::from(texts)) }
+    }
+
+    /// Written even if there are none: where leaving the list out means others.
+    pub(crate) fn all_texts<'a>(self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let texts: Vec<Value> = texts.into_iter().map(Value::from).collect();
+        self.value(name, &Value::from(texts))
     }
 
     /// Written if true: false is what leaving it out means, everywhere this is used.
@@ -56,10 +63,11 @@ mod tests {
             .text("y", None)
             .texts("x", ["1", "2"])
             .texts("w", [])
+            .all_texts("v", [])
             .flag("a", true)
             .flag("b", false)
             .finish();
-        assert_eq!(text, r#"{"z":"\"\n","x":["1","2"],"a":true}"#);
+        assert_eq!(text, r#"{"z":"\"\n","x":["1","2"],"v":[],"a":true}"#);
         assert_eq!(JsonObject::default().finish(), "{}");
     }
 }

@@ -88,8 +88,8 @@ pub use json_answer::JsonAnswerError;
 pub use params::{FormRules, Params, ParamsError};
 pub use pkce::{InvalidPkceChallenge, InvalidPkceVerifier, PkceChallenge, PkceVerifier};
 pub use port::{
-    BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, StoreUnavailable, Trust, TxtError, TxtLookup,
-    TxtRecord,
+    BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, StoreUnavailable, Timer, Trust, TxtError,
+    TxtLookup, TxtRecord,
 };
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use resource_metadata::{ResourceMetadata, ResourceMetadataError};

@@ -230,6 +230,13 @@ impl fmt::Display for TxtError {
 
 impl std::error::Error for TxtError {}
 
+/// Waits. A flow that has to look again in a while brings one of these, so that it needs no clock of its own and a test
+/// need not wait.
+pub trait Timer: Send + Sync {
+    /// Ends when `span` has passed.
+    fn pause(&self, span: Duration) -> BoxFuture<'_, ()>;
+}
+
 /// A store cannot be reached, or failed, and nothing was done: the same act may be tried again. Every store port of the
 /// floors above reports this one; over HTTP it is a 503.
 #[derive(Clone, PartialEq, Eq, Debug)]

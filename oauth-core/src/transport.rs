@@ -1,5 +1,6 @@
 //! Which URLs of the web a protocol party may be reached at.
 
+use http::Uri;
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -47,6 +48,9 @@ impl Transport {
             Err(InvalidWebUrl::UserInfo)
         } else if text.contains('#') {
             Err(InvalidWebUrl::Fragment)
+        } else if Uri::try_from(url.as_str()).is_err() {
+            // A URL parser lets hosts pass, such as `{a`, that no request can name.
+            Err(InvalidWebUrl::Syntax)
         } else {
             Ok(url)
         }
@@ -76,7 +80,7 @@ pub enum InvalidWebUrl {
     /// White space, a control character, a backslash or something beyond ASCII.
     #[error("must hold only visible ASCII characters, and no backslash")]
     Character,
-    /// Not an absolute URL.
+    /// Not an absolute URL that a request can be made to.
     #[error("must be an absolute URL")]
     Syntax,
     /// Not https, nor http where that is allowed.
@@ -100,9 +104,13 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// What stands between `://` and the path, as written.
+/// What stands between `://` and the path, as written. `None` if the scheme is not followed by `://`: a URL parser reads
+/// `https:/user@host/://` all the same, and finds the host elsewhere.
 pub(crate) fn authority(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("://")?;
+    let (scheme, rest) = text.split_once("://")?;
+    if !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
+        return None;
+    }
     rest.split(['/', '?', '#']).next()
 }
 
@@ -125,6 +133,9 @@ mod tests {
             ("https://@a.example/", InvalidWebUrl::UserInfo),
             ("https://a:b@a.example/", InvalidWebUrl::UserInfo),
             ("https:a.example", InvalidWebUrl::UserInfo),
+            ("https:/user@a.example/://b.example", InvalidWebUrl::UserInfo),
+            ("https://{a.example/", InvalidWebUrl::Syntax),
+            ("https://a%7Bexample/", InvalidWebUrl::Syntax),
             ("https:\\\\a.example", InvalidWebUrl::Character),
             (" https://a.example", InvalidWebUrl::Character),
             ("https://a.example/\u{e9}", InvalidWebUrl::Character),

@@ -148,8 +148,8 @@ impl ClientMetadata {
             .texts("contacts", self.contacts.iter().map(String::as_str))
             .text("application_type", Some(self.application_type.as_str()))
             .texts("redirect_uris", self.redirect_uris.iter().map(RedirectUri::as_str))
-            .texts("grant_types", self.grant_types.iter().map(String::as_str))
-            .texts("response_types", self.response_types.iter().map(String::as_str));
+            .all_texts("grant_types", self.grant_types.iter().map(String::as_str))
+            .all_texts("response_types", self.response_types.iter().map(String::as_str));
         if !self.scope.is_empty() {
             object = object.text("scope", Some(&self.scope.to_string()));
         }
@@ -302,6 +302,16 @@ mod tests {
                 r#""jwks_uri":"https://app.example.com/jwks.json"}"#
             )
         );
+    }
+
+    #[test]
+    fn rfc7591_no_grants_are_written_as_none() {
+        let metadata = ClientMetadata {
+            grant_types: Vec::new(),
+            response_types: Vec::new(),
+            ..ClientMetadata::new(Vec::new())
+        };
+        assert!(metadata.to_json().contains(r#""grant_types":[],"response_types":[],"#));
     }
 
     #[test]

@@ -165,6 +165,10 @@ impl Draft {
     pub(super) fn into_metadata(self) -> ClientMetadata {
         let redirect_uris = self.redirect_uris.into_value().unwrap_or_default();
         let defaults = ClientMetadata::new(redirect_uris.into_iter().map(|(_, uri)| uri).collect());
+        let grant_types = self.grant_types.into_value().unwrap_or(defaults.grant_types);
+        // The default is `code`, which a client that redeems none does not mean.
+        let redeems_code = grant_types.iter().any(|grant| grant == "authorization_code");
+        let response_types = if redeems_code { defaults.response_types } else { Vec::new() };
         ClientMetadata {
             client_id: self.client_id.into_value(),
             client_name: self.client_name.into_value(),
@@ -174,8 +178,8 @@ impl Draft {
             policy_uri: self.policy_uri.into_value(),
             contacts: self.contacts.into_value().unwrap_or_default(),
             application_type: self.application_type.into_value().unwrap_or_default(),
-            grant_types: self.grant_types.into_value().unwrap_or(defaults.grant_types),
-            response_types: self.response_types.into_value().unwrap_or(defaults.response_types),
+            grant_types,
+            response_types: self.response_types.into_value().unwrap_or(response_types),
             scope: self.scope.into_value().unwrap_or_default(),
             token_endpoint_auth_method: self
                 .auth_method

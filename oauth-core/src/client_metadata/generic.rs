@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn rfc7591_a_client_without_redirects_is_read_as_written() {
+        for document in [
+            r#"{"grant_types":["client_credentials"]}"#,
+            r#"{"grant_types":["client_credentials"],"response_types":[]}"#,
+            r#"{"grant_types":[]}"#,
+        ] {
+            let metadata = read(document.as_bytes(), None, RuleSet::Generic).unwrap().metadata;
+            assert!(metadata.response_types.is_empty(), "{document}");
+            let again = read(metadata.to_json().as_bytes(), None, RuleSet::Generic).unwrap();
+            assert_eq!(again.metadata, metadata);
+        }
+    }
+
+    #[test]
     fn every_broken_rule_is_named() {
         let rfc = "RFC 7591, section 2";
         for (field, value, rule, level) in [

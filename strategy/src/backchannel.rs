@@ -15,6 +15,7 @@ use vestibule_oauth_core::{
 };
 
 use crate::client_auth::{ASSERTION_TYPE, ClientAuth};
+use crate::clock_skew::ClockSkew;
 
 /// Who asks an authorization server, and with which key.
 ///
@@ -106,8 +107,9 @@ impl<'a> Backchannel<'a> {
         Ok(HttpCall::new(request, form.purpose, self.trust).with_timeout(TIMEOUT))
     }
 
-    /// Sends the form, and once more if the server wants its nonce in the proof (RFC 9449, section 8); the nonce of every
-    /// answer is remembered. Whatever else the answer says is the caller's to read.
+    /// Sends the form, once more if the server wants its nonce in the proof (RFC 9449, section 8), and once more by the
+    /// server's clock if it refuses what was signed by ours (R94). The nonce of every answer is remembered. Whatever else
+    /// the answer says is the caller's to read.
     ///
     /// # Errors
     /// [`PostError`] when no answer was had.
@@ -119,11 +121,17 @@ impl<'a> Backchannel<'a> {
         now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<Response<Bytes>, PostError> {
-        let first = self.try_post(form, nonces, &seed.child("first try"), now, http).await?;
-        if self.proof_key.is_some() && wants_nonce(&first) {
-            return self.try_post(form, nonces, &seed.child("second try"), now, http).await;
+        let mut response = self.try_post(form, nonces, &seed.child("first try"), now, http).await?;
+        if self.proof_key.is_some() && wants_nonce(&response) {
+            response = self.try_post(form, nonces, &seed.child("with the nonce"), now, http).await?;
         }
-        Ok(first)
+        match refused_time(&response, now) {
+            Some(skew) => {
+                let their_time = skew.their_time(now);
+                self.try_post(form, nonces, &seed.child("by their clock"), their_time, http).await
+            }
+            None => Ok(response),
+        }
     }
 
     async fn try_post(
@@ -195,6 +203,14 @@ fn wants_nonce(response: &Response<Bytes>) -> bool {
         && response.headers().contains_key("dpop-nonce")
         && ErrorResponse::read(response.body())
             .is_some_and(|refusal| refusal.code == ErrorCode::USE_DPOP_NONCE)
+}
+
+/// How far the server's clock is from ours, if that may be why it refused a proof or an assertion.
+fn refused_time(response: &Response<Bytes>, now: UnixTime) -> Option<ClockSkew> {
+    let refusal =
+        matches!(response.status().as_u16(), 400 | 401).then(|| ErrorResponse::read(response.body()))??;
+    let signed = [ErrorCode::INVALID_DPOP_PROOF, ErrorCode::INVALID_CLIENT].contains(&refusal.code);
+    ClockSkew::learn(response.headers(), now).filter(|_| signed)
 }
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");

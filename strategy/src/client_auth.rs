@@ -41,6 +41,7 @@ pub struct AssertionKey {
     kid: String,
     header: EncodedHeader,
     signer: Arc<dyn Signer>,
+    used_from: UnixTime,
 }
 
 impl AssertionKey {
@@ -54,7 +55,20 @@ impl AssertionKey {
     pub fn new(kid: impl Into<String>, signer: Arc<dyn Signer>) -> Self {
         let kid = kid.into();
         let header = ProtectedHeader::new(&*signer).with_typ("JWT").with_kid(&kid).encode();
-        Self { kid, header, signer }
+        Self { kid, header, signer, used_from: UnixTime::from_secs(0) }
+    }
+
+    /// The same key, published at once and used for new sessions from `time` on. Servers remember a client's published
+    /// keys for a while, and refuse one that they have not seen yet.
+    #[must_use]
+    pub const fn used_from(mut self, time: UnixTime) -> Self {
+        self.used_from = time;
+        self
+    }
+
+    /// Whether new sessions may be made with it.
+    pub fn may_be_used(&self, now: UnixTime) -> bool {
+        self.used_from <= now
     }
 
     /// The name.

@@ -165,7 +165,7 @@ impl std::error::Error for Fault {}
 /// | `:authorization_url_failed` | `authorization_url_failed` | 502 |
 /// | `:invalid_callback_request` | `flow_missing`, `flow_expired`, `flow_provider_mismatch`, `csrf_attack`, `missing_code`, `duplicate_param`; `invalid_callback_request` where none of these fits. A refusal by the person is `access_denied` | 400; 403 |
 /// | `:authorization_server_metadata_failed` | `authorization_server_metadata_failed` (never raised there, raised here) | 502 |
-/// | `:token_validation_failed` | `token_endpoint` when the server refuses, `token_validation_failed` when its answer breaks a rule, `account_mismatch` when it is about somebody else | 502; 403 |
+/// | `:token_validation_failed` | `token_endpoint` when the server refuses; `token_answer_malformed`, `token_type_mismatch`, `id_token_unexpected`, `subject_missing`, `subject_invalid`, `scope_missing`, `scope_insufficient` or `dpop_nonce_missing` when its answer breaks that rule, `token_validation_failed` for a rule without a code of its own; `account_mismatch` when it is about somebody else | 502; 403 |
 /// | `:issuer_mismatch` | `issuer_mismatch`, and `issuer_missing` where there is none | 400 |
 /// | `:session_store_failed` | `session_store_failed` | 500 |
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -225,8 +225,25 @@ pub enum FailureKind {
         /// Its error code, if it gave one.
         error: Option<ErrorCode>,
     },
-    /// The token answer breaks a rule; the detail says which.
+    /// The token answer breaks a rule that has no kind of its own; the detail says which.
     TokenValidationFailed,
+    /// The answer of the token endpoint cannot be read: it is no token answer, or a part of it has no usable form.
+    TokenAnswerMalformed,
+    /// The tokens are of another `token_type` than was asked for: not bound to the key.
+    TokenTypeMismatch,
+    /// An ID token came where the protocol has none.
+    IdTokenUnexpected,
+    /// The token answer has no `sub`: it does not say whose tokens these are.
+    SubjectMissing,
+    /// The `sub` of the token answer is nobody this login could be for.
+    SubjectInvalid,
+    /// The token answer has no `scope`: it does not say what was granted.
+    ScopeMissing,
+    /// What was granted lacks what a session is not one without.
+    ScopeInsufficient,
+    /// The server answered a proof without the nonce that every such answer must carry
+    /// ([RFC 9449, section 8](https://www.rfc-editor.org/rfc/rfc9449#section-8)).
+    DpopNonceMissing,
     /// The person signed in to another account than the one the login was begun for.
     AccountMismatch,
     /// The session could not be stored; what was issued for it was revoked.
@@ -292,6 +309,14 @@ impl FailureKind {
             Self::AuthorizationServerMetadataFailed => "authorization_server_metadata_failed",
             Self::AuthorizationUrlFailed { .. } => "authorization_url_failed",
             Self::TokenValidationFailed => "token_validation_failed",
+            Self::TokenAnswerMalformed => "token_answer_malformed",
+            Self::TokenTypeMismatch => "token_type_mismatch",
+            Self::IdTokenUnexpected => "id_token_unexpected",
+            Self::SubjectMissing => "subject_missing",
+            Self::SubjectInvalid => "subject_invalid",
+            Self::ScopeMissing => "scope_missing",
+            Self::ScopeInsufficient => "scope_insufficient",
+            Self::DpopNonceMissing => "dpop_nonce_missing",
             Self::AccountMismatch => "account_mismatch",
             Self::SessionStoreFailed => "session_store_failed",
             Self::RateLimited => "rate_limited",
@@ -324,7 +349,15 @@ impl FailureKind {
             | Self::BadResponse
             | Self::AuthorizationServerMetadataFailed
             | Self::AuthorizationUrlFailed { .. }
-            | Self::TokenValidationFailed => StatusCode::BAD_GATEWAY,
+            | Self::TokenValidationFailed
+            | Self::TokenAnswerMalformed
+            | Self::TokenTypeMismatch
+            | Self::IdTokenUnexpected
+            | Self::SubjectMissing
+            | Self::SubjectInvalid
+            | Self::ScopeMissing
+            | Self::ScopeInsufficient
+            | Self::DpopNonceMissing => StatusCode::BAD_GATEWAY,
             Self::Misconfigured | Self::SessionStoreFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -362,7 +395,18 @@ impl FailureKind {
             Self::TokenEndpoint { .. } | Self::AuthorizationUrlFailed { .. } => {
                 "Your provider refused the sign-in. Try again; if it goes on, tell whoever runs this site."
             }
-            Self::IdToken | Self::UserinfoMismatch | Self::BadResponse | Self::TokenValidationFailed => {
+            Self::IdToken
+            | Self::UserinfoMismatch
+            | Self::BadResponse
+            | Self::TokenValidationFailed
+            | Self::TokenAnswerMalformed
+            | Self::TokenTypeMismatch
+            | Self::IdTokenUnexpected
+            | Self::SubjectMissing
+            | Self::SubjectInvalid
+            | Self::ScopeMissing
+            | Self::ScopeInsufficient
+            | Self::DpopNonceMissing => {
                 "Your provider's answer breaks the rules of the sign-in, so it was not trusted. Tell whoever runs your \
                  provider."
             }
@@ -398,6 +442,30 @@ impl FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r76_to_r93_each_rule_of_a_token_answer_has_a_code_of_its_own() {
+        use FailureKind as Kind;
+        let kinds = [
+            (Kind::TokenValidationFailed, "token_validation_failed"),
+            (Kind::TokenAnswerMalformed, "token_answer_malformed"),
+            (Kind::TokenTypeMismatch, "token_type_mismatch"),
+            (Kind::IdTokenUnexpected, "id_token_unexpected"),
+            (Kind::SubjectMissing, "subject_missing"),
+            (Kind::SubjectInvalid, "subject_invalid"),
+            (Kind::ScopeMissing, "scope_missing"),
+            (Kind::ScopeInsufficient, "scope_insufficient"),
+            (Kind::DpopNonceMissing, "dpop_nonce_missing"),
+        ];
+        for (kind, code) in kinds {
+            assert_eq!((kind.code(), kind.status()), (code, StatusCode::BAD_GATEWAY));
+            assert_eq!(
+                kind.for_person(),
+                Kind::BadResponse.for_person(),
+                "nothing the person could do about it"
+            );
+        }
+    }
 
     #[test]
     fn s9_transport_faults_keep_apart_what_timed_out() {

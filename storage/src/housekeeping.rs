@@ -1,16 +1,30 @@
 //! What a store needs done now and then, and how it says that it is well.
 
+use std::time::Duration;
+
+use vestibule_atproto_identity::Did;
 use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
 /// Keeps a store small, and asks it how it is.
 pub trait Housekeeping: Send + Sync {
     /// Throws away flows and web sessions that have expired, at most [`SWEEP_ROWS`] of each, so that nobody waits long
-    /// behind it. Call it every minute or so, and again at once while [`Swept::more`] says so.
+    /// behind it, and names sessions that nobody uses. Call it every minute or so, and again at once while
+    /// [`Swept::more`] says so.
     ///
     /// # Errors
     /// [`StoreUnavailable`]: some may be gone, the rest is there for the next time.
     fn sweep<'a>(&'a self, now: UnixTime) -> BoxFuture<'a, Result<Swept, StoreUnavailable>>;
+
+    /// The sessions that this person has beyond [`SESSIONS_PER_PERSON`]: those whose tokens were replaced longest ago, the
+    /// first of them in front, at most [`SWEEP_ROWS`]. Ask after each sign-in, and end them. They are not thrown away
+    /// here, since their tokens are to be given back.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`].
+    ///
+    /// [`SESSIONS_PER_PERSON`]: crate::SESSIONS_PER_PERSON
+    fn surplus<'a>(&'a self, person: &'a Did) -> BoxFuture<'a, Result<Vec<SessionKey>, StoreUnavailable>>;
 
     /// Answers when the store can be used.
     ///
@@ -19,8 +33,22 @@ pub trait Housekeeping: Send + Sync {
     fn ping<'a>(&'a self) -> BoxFuture<'a, Result<(), StoreUnavailable>>;
 }
 
-/// The most rows of one kind that one sweep removes: some ten milliseconds of the writer's time.
+/// The most rows of one kind that one sweep removes: some tens of milliseconds of the writer's time.
 pub const SWEEP_ROWS: usize = 1000;
+
+/// From which age on a session that no web session uses is one that nobody uses. A login puts its web session in at once
+/// after its session; an hour also covers clocks that are an hour apart.
+pub const UNUSED_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// The most sessions that one sweep looks at: some ten milliseconds. The next sweep goes on where it stopped, so that
+/// 100 000 sessions are gone through in 20 minutes.
+pub(crate) const LOOKED_AT: usize = 5 * SWEEP_ROWS;
+
+/// Whether a session that was put in at `created_at` is old enough to be one that nobody uses. So is one of the future,
+/// which a clock that was set back has left behind.
+pub(crate) fn is_old(created_at: UnixTime, now: UnixTime) -> bool {
+    now.since(created_at) >= UNUSED_AFTER || created_at.since(now) > UNUSED_AFTER
+}
 
 /// What a sweep has done.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -30,8 +58,33 @@ pub struct Swept {
     pub flows: u64,
     /// Web sessions thrown away.
     pub web_sessions: u64,
-    /// The sessions at people's servers that only these web sessions used. Nobody will ask for them again: end them.
+    /// Sessions at people's servers that nobody uses: those that only these web sessions used, and those of at least
+    /// [`UNUSED_AFTER`] that no web session uses, as a crash leaves behind. End them: nobody will ask for them again.
+    /// Those that were not ended are named again.
+    ///
+    /// So this is not for a store whose sessions are used by something other than its web sessions.
     pub unused: Vec<SessionKey>,
     /// Whether there may be more to throw away.
     pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_old_after_an_hour_and_when_it_is_of_the_future() {
+        let now = UnixTime::from_secs(1_700_000_000);
+        for (created_at, old) in [
+            (now, false),
+            (now.before(Duration::from_secs(3599)), false),
+            (now.before(UNUSED_AFTER), true),
+            (now.after(UNUSED_AFTER), false),
+            (now.after(Duration::from_secs(3601)), true),
+            (UnixTime::from_secs(0), true),
+            (UnixTime::from_secs(u64::MAX), true),
+        ] {
+            assert_eq!(is_old(created_at, now), old, "{created_at}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The server's own keys. They live in the store, sealed under the master secret, so that every node has the same.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -249,24 +250,72 @@ pub trait KeyRingStore: Send + Sync {
     /// [`StoreUnavailable`]: nothing was added.
     fn begin<'a>(&'a self, first: Vec<SealedKey>) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>>;
 
-    /// Throws a key away. What it sealed, and was not sealed again since, is lost with it; what it signed no longer
-    /// verifies.
+    /// Throws a key away, unless a session needs it ([`ClientKeyUses::of`]). What it sealed, and was not sealed again since,
+    /// is lost with it; what it signed no longer verifies.
+    ///
+    /// A login that is on its way may need it too, and no store sees that: retire no key until those that were begun
+    /// before the newest key was added have ended.
     ///
     /// # Errors
     /// [`StoreUnavailable`]: it is still there.
     fn retire<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Retired, StoreUnavailable>>;
+
+    /// How often the ring was changed: a number that grows with each key that is added or thrown away, by whichever
+    /// process. It costs next to nothing; [`RingWatch`](crate::RingWatch) asks for it.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`].
+    fn version<'a>(&'a self) -> BoxFuture<'a, Result<u64, StoreUnavailable>>;
+
+    /// How many sessions at people's servers need which key to authenticate the client they were made with.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`].
+    fn sessions_by_client_key<'a>(&'a self) -> BoxFuture<'a, Result<ClientKeyUses, StoreUnavailable>>;
 }
 
 /// What came of throwing a key away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(clippy::exhaustive_enums, reason = "a total outcome: these three are all there is")]
+#[allow(clippy::exhaustive_enums, reason = "a total outcome: these four are all there is")]
 pub enum Retired {
     /// It is gone.
     Retired,
     /// It is the newest of its purpose, the one in use: it stays until another was added.
     InUse,
+    /// So many sessions need it to authenticate their client, or may need it: it stays until they have ended.
+    Needed(u64),
     /// There is no such key.
     Missing,
+}
+
+/// How many sessions need which key. Those that were made without a client's key are not counted.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct ClientKeyUses {
+    /// By the key's `kid`; a `kid` that is not here is needed by none of which it is known.
+    pub by_key: BTreeMap<String, u64>,
+    /// Of so many it is not known, as a version before this one put them in. It is known when their tokens are replaced.
+    pub unknown: u64,
+}
+
+impl ClientKeyUses {
+    /// These numbers.
+    pub const fn new(by_key: BTreeMap<String, u64>, unknown: u64) -> Self {
+        Self { by_key, unknown }
+    }
+
+    /// How many sessions need the signing key called `kid`, or may need it.
+    ///
+    /// ```
+    /// use vestibule_storage::ClientKeyUses;
+    ///
+    /// let uses = ClientKeyUses::new([("kid-1".to_owned(), 3)].into(), 2);
+    /// assert_eq!(uses.of("kid-1"), 5);
+    /// assert_eq!(uses.of("kid-2"), 2);
+    /// ```
+    pub fn of(&self, kid: &str) -> u64 {
+        self.by_key.get(kid).copied().unwrap_or(0).saturating_add(self.unknown)
+    }
 }
 
 /// Opens the ring of this store, and makes the first key of every purpose that has none.
@@ -307,7 +356,8 @@ pub async fn load_ring(store: &dyn KeyRingStore, master: &MasterSecret) -> Resul
 }
 
 /// Makes a new key for this purpose, adds it to a ring that opens under `master`, and gives its name. Nodes that run go
-/// on with the key they have until they load the ring again, and open what the new one seals.
+/// on with the key they have until they load the ring again, as [`RingWatch`](crate::RingWatch) says when to do, and open
+/// what the new one seals.
 ///
 /// `entropy` is drawn afresh for every call.
 ///

@@ -27,11 +27,19 @@
 //! Every act of a store is atomic and has a total outcome: nobody reads first and writes later. A store that cannot be
 //! reached, or that is full, says `StoreUnavailable`, and nothing was done. Time is an argument throughout.
 //!
+//! # Limits
+//!
+//! No record is larger than [`FLOW_OCTETS`], [`SESSION_OCTETS`] or [`WEB_SESSION_OCTETS`] says: a larger one is refused, with
+//! `StoreUnavailable` that says so, and trying again does not help. Beyond a number of pending logins, the one that
+//! expires first makes room: 10 000 in memory, [`PENDING_FLOWS`] in SQLite. The sessions of one person beyond
+//! [`SESSIONS_PER_PERSON`] are named by [`Housekeeping::surplus`], to be ended by whoever can give their tokens back.
+//!
 //! # What a stolen database file tells
 //!
-//! Who is signed in (DIDs, the names they show, and when they signed in), how many logins are pending, and nothing that
-//! opens anything: cookies and `state` are there as hashes, tokens and keys are sealed. Without the secret file it is of no
-//! use for signing in, and with both it is worth everything: keep them apart, in copies too.
+//! Who is signed in (DIDs, the names they show, when they signed in, when their tokens were replaced last, and the name of
+//! the key that their client authenticates with), how many logins are pending, and nothing that opens anything: cookies
+//! and `state` are there as hashes, tokens and keys are sealed. Without the secret file it is of no use for signing in, and
+//! with both it is worth everything: keep them apart, in copies too.
 //!
 //! # What is not here
 //!
@@ -46,9 +54,11 @@
 mod entropy;
 mod housekeeping;
 mod key_ring;
+mod limits;
 mod master_secret;
 mod memory;
 mod opened;
+mod ring_watch;
 mod session_seal;
 mod sqlite;
 mod store_url;
@@ -59,14 +69,16 @@ pub mod conformance;
 #[cfg(test)]
 mod test_folder;
 
-pub use housekeeping::{Housekeeping, SWEEP_ROWS, Swept};
+pub use housekeeping::{Housekeeping, SWEEP_ROWS, Swept, UNUSED_AFTER};
 pub use key_ring::{
-    KeyPurpose, KeyRing, KeyRingError, KeyRingStore, Retired, RingKey, SealedKey, SigningKey,
+    ClientKeyUses, KeyPurpose, KeyRing, KeyRingError, KeyRingStore, Retired, RingKey, SealedKey, SigningKey,
     UnknownKeyPurpose, load_ring, open_or_create_ring, rotate_ring_key,
 };
+pub use limits::{FLOW_OCTETS, PENDING_FLOWS, SESSION_OCTETS, SESSIONS_PER_PERSON, WEB_SESSION_OCTETS};
 pub use master_secret::{InvalidMasterSecret, MasterSecret, SecretFileError};
 pub use memory::MemoryStore;
 pub use opened::{OpenError, Opened, open};
+pub use ring_watch::RingWatch;
 pub use sqlite::{SqliteError, SqliteSessions, SqliteStore};
 pub use store_url::{InvalidStoreUrl, StoreUrl};
 pub use web_session::{WebSession, WebSessionId, WebSessionStore};

@@ -1,23 +1,32 @@
 //! A store in this process: for tests, for trying things out, and for a server whose people may sign in again when it
 //! starts again.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod flows;
+mod keys;
+mod sessions;
+mod sweep;
+mod web_sessions;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use vestibule_atproto_identity::login::{Replaced, SessionKey, SessionRecord, SessionStore};
-use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
-use vestibule_strategy::{FlowKey, FlowStore, StoredFlow, TakenFlow};
+use vestibule_oauth_core::StoreUnavailable;
 
-use crate::housekeeping::{Housekeeping, SWEEP_ROWS, Swept};
-use crate::key_ring::{KeyRingStore, Retired, SealedKey};
-use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
+use flows::Flows;
+use keys::Keys;
+use sessions::Sessions;
+use web_sessions::WebSessions;
 
 /// Every port, in memory, within bounds:
 /// - beyond 10 000 flows, the one that expires first makes room: a flood of logins that nobody finishes must not keep
 ///   people out, and who needs a minute to sign in is not hurt by fewer than 10 000 of them a minute;
 /// - beyond 100 000 sessions, and as many web sessions that have not expired, new ones are refused, because each of
 ///   those that are there is somebody who is signed in;
-/// - beyond 1 000 keys of the ring, new ones are refused.
+/// - beyond 1 000 keys of the ring, new ones are refused;
+/// - no record is larger than [`FLOW_OCTETS`], [`SESSION_OCTETS`] and [`WEB_SESSION_OCTETS`] say.
+///
+/// [`FLOW_OCTETS`]: crate::FLOW_OCTETS
+/// [`SESSION_OCTETS`]: crate::SESSION_OCTETS
+/// [`WEB_SESSION_OCTETS`]: crate::WEB_SESSION_OCTETS
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -37,9 +46,10 @@ use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
 pub struct MemoryStore {
     limits: Limits,
     flows: Mutex<Flows>,
-    sessions: Mutex<BTreeMap<SessionKey, SessionRecord>>,
+    // Who takes two of these locks takes them in this order.
+    sessions: Mutex<Sessions>,
     web_sessions: Mutex<WebSessions>,
-    keys: Mutex<Vec<SealedKey>>,
+    keys: Mutex<Keys>,
 }
 
 /// The most there may be of each.
@@ -91,299 +101,19 @@ fn taken<T>(what: &str) -> Result<T, StoreUnavailable> {
     Err(StoreUnavailable::new(format!("the memory store has a {what} of this name")))
 }
 
-/// Flows, and the order they expire in.
-#[derive(Default, Debug)]
-struct Flows {
-    by_key: BTreeMap<FlowKey, StoredFlow>,
-    by_expiry: BTreeSet<(UnixTime, FlowKey)>,
-}
-
-impl Flows {
-    fn insert(&mut self, flow: StoredFlow) {
-        self.by_expiry.insert((flow.expires_at, flow.key));
-        self.by_key.insert(flow.key, flow);
-    }
-
-    fn remove(&mut self, key: FlowKey) -> Option<StoredFlow> {
-        let flow = self.by_key.remove(&key)?;
-        self.by_expiry.remove(&(flow.expires_at, key));
-        Some(flow)
-    }
-}
-
-impl FlowStore for MemoryStore {
-    fn put<'a>(&'a self, flow: StoredFlow) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
-        Box::pin(async move {
-            let mut flows = lock(&self.flows);
-            if flows.by_key.contains_key(&flow.key) {
-                taken("flow")
-            } else {
-                if flows.by_key.len() >= self.limits.flows
-                    && let Some((_, first)) = flows.by_expiry.first().copied()
-                {
-                    flows.remove(first);
-                }
-                flows.insert(flow);
-                Ok(())
-            }
-        })
-    }
-
-    fn take<'a>(
-        &'a self,
-        key: FlowKey,
-        binding: [u8; 32],
-    ) -> BoxFuture<'a, Result<TakenFlow, StoreUnavailable>> {
-        Box::pin(async move {
-            let mut flows = lock(&self.flows);
-            let taken = match flows.by_key.get(&key) {
-                None => TakenFlow::Missing,
-                Some(flow) if flow.binding != binding => TakenFlow::Foreign,
-                Some(_) => flows.remove(key).map_or(TakenFlow::Missing, |flow| TakenFlow::Taken(flow.sealed)),
-            };
-            Ok(taken)
-        })
-    }
-}
-
-impl SessionStore for MemoryStore {
-    fn insert<'a>(&'a self, session: &'a SessionRecord) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
-        Box::pin(async move {
-            let mut sessions = lock(&self.sessions);
-            if sessions.contains_key(&session.key) {
-                taken("session")
-            } else if sessions.len() >= self.limits.sessions {
-                full("sessions")
-            } else {
-                sessions.insert(session.key.clone(), session.clone());
-                Ok(())
-            }
-        })
-    }
-
-    fn load<'a>(
-        &'a self,
-        key: &'a SessionKey,
-    ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
-        Box::pin(async move {
-            let session = lock(&self.sessions).get(key).cloned();
-            Ok(session)
-        })
-    }
-
-    fn replace<'a>(
-        &'a self,
-        session: &'a SessionRecord,
-    ) -> BoxFuture<'a, Result<Replaced, StoreUnavailable>> {
-        Box::pin(async move {
-            let replaced = match lock(&self.sessions).get_mut(&session.key) {
-                None => Replaced::Missing,
-                Some(there) if there.generation.checked_add(1) == Some(session.generation) => {
-                    *there = session.clone();
-                    Replaced::Replaced
-                }
-                Some(_) => Replaced::Superseded,
-            };
-            Ok(replaced)
-        })
-    }
-
-    fn remove<'a>(
-        &'a self,
-        key: &'a SessionKey,
-    ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
-        Box::pin(async move {
-            let session = lock(&self.sessions).remove(key);
-            Ok(session)
-        })
-    }
-}
-
-/// Web sessions, the order they expire in, and who uses what.
-#[derive(Default, Debug)]
-struct WebSessions {
-    by_id: BTreeMap<WebSessionId, WebSession>,
-    by_expiry: BTreeSet<(UnixTime, WebSessionId)>,
-    by_session: BTreeSet<(SessionKey, WebSessionId)>,
-    /// What those had used that made room before they were swept: the next sweep looks at these too.
-    made_room: BTreeSet<SessionKey>,
-}
-
-impl WebSessions {
-    fn insert(&mut self, session: WebSession) {
-        self.remove(session.id);
-        self.by_expiry.insert((session.expires_at, session.id));
-        if let Some(key) = &session.session {
-            self.by_session.insert((key.clone(), session.id));
-        }
-        self.by_id.insert(session.id, session);
-    }
-
-    fn remove(&mut self, id: WebSessionId) -> Option<WebSession> {
-        let session = self.by_id.remove(&id)?;
-        self.by_expiry.remove(&(session.expires_at, id));
-        if let Some(key) = session.session.clone() {
-            self.by_session.remove(&(key, id));
-        }
-        Some(session)
-    }
-
-    fn using(&self, key: &SessionKey) -> impl Iterator<Item = &WebSession> {
-        let all = (key.clone(), FIRST_ID)..=(key.clone(), LAST_ID);
-        self.by_session.range(all).filter_map(|(_, id)| self.by_id.get(id))
-    }
-
-    /// Takes out the session that expires first, if it has expired.
-    fn remove_expired(&mut self, now: UnixTime) -> Option<WebSession> {
-        let (expires_at, id) = self.by_expiry.first().copied()?;
-        if expires_at <= now { self.remove(id) } else { None }
-    }
-}
-
-const FIRST_ID: WebSessionId = WebSessionId::from_octets([0; 32]);
-const LAST_ID: WebSessionId = WebSessionId::from_octets([0xff; 32]);
-
-impl WebSessionStore for MemoryStore {
-    fn put<'a>(&'a self, session: WebSession) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
-        Box::pin(async move {
-            let mut sessions = lock(&self.web_sessions);
-            let is_new = !sessions.by_id.contains_key(&session.id);
-            if is_new && sessions.by_id.len() >= self.limits.web_sessions {
-                // A session is put in when it is made, so this is the present time.
-                let Some(expired) = sessions.remove_expired(session.created_at) else {
-                    return full("web sessions");
-                };
-                sessions.made_room.extend(expired.session);
-            }
-            sessions.insert(session);
-            Ok(())
-        })
-    }
-
-    fn load<'a>(
-        &'a self,
-        id: WebSessionId,
-        now: UnixTime,
-    ) -> BoxFuture<'a, Result<Option<WebSession>, StoreUnavailable>> {
-        Box::pin(async move {
-            let sessions = lock(&self.web_sessions);
-            let session = sessions.by_id.get(&id).filter(|session| session.expires_at > now).cloned();
-            Ok(session)
-        })
-    }
-
-    fn remove<'a>(&'a self, id: WebSessionId) -> BoxFuture<'a, Result<Option<WebSession>, StoreUnavailable>> {
-        Box::pin(async move {
-            let session = lock(&self.web_sessions).remove(id);
-            Ok(session)
-        })
-    }
-
-    fn uses<'a>(
-        &'a self,
-        session: &'a SessionKey,
-        now: UnixTime,
-    ) -> BoxFuture<'a, Result<u64, StoreUnavailable>> {
-        Box::pin(async move {
-            let sessions = lock(&self.web_sessions);
-            let uses = sessions.using(session).filter(|session| session.expires_at > now).count();
-            Ok(uses as u64)
-        })
-    }
-}
-
-impl KeyRingStore for MemoryStore {
-    fn list<'a>(&'a self) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>> {
-        Box::pin(async move { Ok(newest_first(&lock(&self.keys))) })
-    }
-
-    fn add<'a>(&'a self, key: SealedKey) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
-        Box::pin(async move {
-            let mut keys = lock(&self.keys);
-            if keys.iter().any(|there| there.id == key.id) {
-                taken("key")
-            } else if keys.len() >= self.limits.keys {
-                full("keys")
-            } else {
-                keys.push(key);
-                Ok(())
-            }
-        })
-    }
-
-    fn begin<'a>(&'a self, first: Vec<SealedKey>) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>> {
-        Box::pin(async move {
-            let mut keys = lock(&self.keys);
-            for key in first {
-                if keys.iter().all(|there| there.purpose != key.purpose) {
-                    keys.push(key);
-                }
-            }
-            Ok(newest_first(&keys))
-        })
-    }
-
-    fn retire<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Retired, StoreUnavailable>> {
-        Box::pin(async move {
-            let mut keys = lock(&self.keys);
-            let purpose = keys.iter().find(|key| key.id == id).map(|key| key.purpose.clone());
-            let retired = match purpose {
-                None => Retired::Missing,
-                Some(purpose) => {
-                    let newest = keys.iter().rfind(|key| key.purpose == purpose);
-                    if newest.is_some_and(|newest| newest.id == id) {
-                        Retired::InUse
-                    } else {
-                        keys.retain(|key| key.id != id);
-                        Retired::Retired
-                    }
-                }
-            };
-            Ok(retired)
-        })
-    }
-}
-
-fn newest_first(keys: &[SealedKey]) -> Vec<SealedKey> {
-    keys.iter().rev().cloned().collect()
-}
-
-impl Housekeeping for MemoryStore {
-    fn sweep<'a>(&'a self, now: UnixTime) -> BoxFuture<'a, Result<Swept, StoreUnavailable>> {
-        Box::pin(async move {
-            let mut swept = Swept::default();
-            let mut flows = lock(&self.flows);
-            let expired = flows.by_expiry.iter().take_while(|(expires_at, _)| *expires_at <= now);
-            let expired: Vec<_> = expired.take(SWEEP_ROWS).map(|(_, key)| *key).collect();
-            swept.flows = expired.len() as u64;
-            for key in &expired {
-                flows.remove(*key);
-            }
-            drop(flows);
-
-            let mut sessions = lock(&self.web_sessions);
-            let removed: Vec<_> =
-                std::iter::from_fn(|| sessions.remove_expired(now)).take(SWEEP_ROWS).collect();
-            swept.web_sessions = removed.len() as u64;
-            let mut used = std::mem::take(&mut sessions.made_room);
-            used.extend(removed.into_iter().filter_map(|session| session.session));
-            swept.unused = used.into_iter().filter(|key| sessions.using(key).next().is_none()).collect();
-            swept.more = expired.len() == SWEEP_ROWS || swept.web_sessions == SWEEP_ROWS as u64;
-            Ok(swept)
-        })
-    }
-
-    fn ping<'a>(&'a self) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
-        Box::pin(async move { Ok(()) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use vestibule_atproto_identity::login::{SessionId, SessionKey, SessionStore};
+    use vestibule_oauth_core::UnixTime;
+    use vestibule_strategy::{FlowKey, FlowStore, StoredFlow, TakenFlow};
+
     use super::*;
     use crate::conformance;
+    use crate::housekeeping::{Housekeeping, LOOKED_AT, UNUSED_AFTER};
+    use crate::key_ring::{KeyRingStore, SealedKey};
+    use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -396,9 +126,13 @@ mod tests {
         let store = Arc::new(MemoryStore::new());
         conformance::flows(store.clone(), [1; 32]).await.unwrap();
         conformance::sessions(store.clone(), [1; 32]).await.unwrap();
+        conformance::leases(store.clone(), [2; 32]).await.unwrap();
         conformance::web_sessions(store.clone(), [1; 32]).await.unwrap();
         conformance::key_ring(store.clone(), [1; 32]).await.unwrap();
-        conformance::housekeeping(store.clone(), store.clone(), store, [1; 32]).await.unwrap();
+        conformance::housekeeping(store.clone(), store.clone(), store.clone(), [1; 32]).await.unwrap();
+        conformance::unused_sessions(store.clone(), store.clone(), store.clone(), [2; 32]).await.unwrap();
+        conformance::surplus_sessions(store.clone(), store.clone(), [3; 32]).await.unwrap();
+        conformance::client_keys(store.clone(), store, [4; 32]).await.unwrap();
     }
 
     #[tokio::test]
@@ -475,5 +209,35 @@ mod tests {
         assert!(first.more && first.flows == 1000);
         let second = store.sweep(NOW).await.unwrap();
         assert!(!second.more && second.flows == 1);
+    }
+
+    #[tokio::test]
+    async fn sessions_are_gone_through_a_part_at_a_time() {
+        let store = MemoryStore::new();
+        let first = conformance::session([1; 32]).unwrap();
+        let nth = |n: u32| {
+            let mut octets = [0; 16];
+            octets[..4].copy_from_slice(&n.to_be_bytes());
+            let mut session = first.clone();
+            session.key = SessionKey::new(first.key.did().clone(), SessionId::from_entropy(octets));
+            session
+        };
+        let all = 2 * LOOKED_AT + 1;
+        let mut keys = Vec::new();
+        for n in 0..all {
+            let session = nth(n.try_into().unwrap());
+            store.insert(&session).await.unwrap();
+            keys.push(session.key);
+        }
+        keys.sort();
+        for round in 0..2 {
+            let mut named = Vec::new();
+            for expected in [LOOKED_AT, LOOKED_AT, 1] {
+                let swept = store.sweep(NOW.after(UNUSED_AFTER)).await.unwrap();
+                assert!(swept.unused.len() == expected && !swept.more, "round {round}");
+                named.extend(swept.unused);
+            }
+            assert_eq!(named, keys, "round {round}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::housekeeping::Housekeeping;
 use crate::key_ring::{KeyRing, KeyRingError, KeyRingStore, open_or_create_ring};
 use crate::master_secret::MasterSecret;
 use crate::memory::MemoryStore;
+use crate::ring_watch::RingWatch;
 use crate::sqlite::{SqliteError, SqliteSessions, SqliteStore};
 use crate::store_url::StoreUrl;
 use crate::web_session::WebSessionStore;
@@ -25,8 +26,7 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
     match url {
         StoreUrl::Memory => {
             let store = Arc::new(MemoryStore::new());
-            let ring =
-                open_or_create_ring(&*store, master, draw()?, now).await.map_err(OpenError::KeyRing)?;
+            let (watch, ring) = open_ring(store.clone(), master, now).await?;
             Ok(Opened {
                 flows: store.clone(),
                 sessions: store.clone(),
@@ -34,13 +34,16 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
                 key_ring: store.clone(),
                 housekeeping: store,
                 ring,
+                ring_watch: Arc::new(watch),
             })
         }
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path).await.map_err(OpenError::Sqlite)?;
-            let ring = open_or_create_ring(&store, master, draw()?, now).await.map_err(OpenError::KeyRing)?;
+            let (watch, ring) = open_ring(Arc::new(store.clone()), master, now).await?;
+            let sessions = SqliteSessions::new(store.clone(), master.clone(), &ring);
             Ok(Opened {
-                sessions: Arc::new(SqliteSessions::new(store.clone(), master.clone(), &ring)),
+                ring_watch: Arc::new(watch.telling(sessions.seal())),
+                sessions: Arc::new(sessions),
                 flows: Arc::new(store.clone()),
                 web_sessions: Arc::new(store.clone()),
                 key_ring: Arc::new(store.clone()),
@@ -51,8 +54,14 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
     }
 }
 
-fn draw() -> Result<[u8; 32], OpenError> {
-    entropy::draw().map_err(OpenError::Entropy)
+async fn open_ring(
+    store: Arc<dyn KeyRingStore>,
+    master: &MasterSecret,
+    now: UnixTime,
+) -> Result<(RingWatch, KeyRing), OpenError> {
+    let entropy = entropy::draw().map_err(OpenError::Entropy)?;
+    open_or_create_ring(&*store, master, entropy, now).await.map_err(OpenError::KeyRing)?;
+    RingWatch::start(store, master.clone()).await.map_err(OpenError::KeyRing)
 }
 
 /// A store that is open. It closes, after what was asked of it is done, when the last port goes.
@@ -71,6 +80,8 @@ pub struct Opened {
     pub housekeeping: Arc<dyn Housekeeping>,
     /// The server's keys, as they were when the store was opened.
     pub ring: KeyRing,
+    /// Says when the server's keys are others than these.
+    pub ring_watch: Arc<RingWatch>,
 }
 
 impl fmt::Debug for Opened {

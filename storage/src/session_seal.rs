@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_atproto_identity::login::{SessionKey, SessionRecord};
+use vestibule_oauth_core::StoreUnavailable;
 use vestibule_oauth_core::seal::SealKeys;
-use vestibule_oauth_core::{Secret, StoreUnavailable};
 
-use crate::entropy;
 use crate::key_ring::{KeyRing, KeyRingStore, load_ring};
 use crate::master_secret::MasterSecret;
+use crate::{entropy, limits};
 
 /// Seals and opens sessions under the key ring, and loads the ring again when another node has sealed under a newer key.
 pub(crate) struct SessionSeal {
@@ -21,6 +21,15 @@ pub(crate) struct SessionSeal {
 #[derive(Clone)]
 pub(crate) struct SessionKeys(Arc<SealKeys>);
 
+/// Why a sealed session cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unreadable {
+    /// No key opens it in this place.
+    Closed,
+    /// It opens, and another version wrote it.
+    OtherForm,
+}
+
 impl SessionSeal {
     pub(crate) fn new(ring_store: Arc<dyn KeyRingStore>, master: MasterSecret, ring: &KeyRing) -> Self {
         Self { ring: ring_store, master, keys: Mutex::new(SessionKeys::of(ring)) }
@@ -30,13 +39,18 @@ impl SessionSeal {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Seals with the newest key of this ring from now on.
+    pub(crate) fn take_up(&self, ring: &KeyRing) -> SessionKeys {
+        let keys = SessionKeys::of(ring);
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.clone();
+        keys
+    }
+
     /// The keys as the ring has them now.
     pub(crate) async fn renewed_keys(&self) -> Result<SessionKeys, StoreUnavailable> {
         let ring = load_ring(&*self.ring, &self.master).await;
         let ring = ring.map_err(|error| StoreUnavailable::new(error.to_string()))?;
-        let keys = SessionKeys::of(&ring);
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.clone();
-        Ok(keys)
+        Ok(self.take_up(&ring))
     }
 }
 
@@ -47,13 +61,15 @@ impl SessionKeys {
 
     pub(crate) fn seal(&self, session: &SessionRecord) -> Result<Vec<u8>, StoreUnavailable> {
         let octets = session.to_octets().map_err(|error| StoreUnavailable::new(error.to_string()))?;
+        limits::session(&octets)?;
         let sealed = self.0.seal(&octets, &place(&session.key), entropy::draw()?);
         sealed.map_err(|error| StoreUnavailable::new(error.to_string()))
     }
 
-    /// The record's octets; `None` when no key opens them in this place.
-    pub(crate) fn open(&self, key: &SessionKey, sealed: &[u8]) -> Option<Secret<Vec<u8>>> {
-        self.0.open(sealed, &place(key)).ok()
+    /// The session of this name.
+    pub(crate) fn open(&self, key: &SessionKey, sealed: &[u8]) -> Result<SessionRecord, Unreadable> {
+        let octets = self.0.open(sealed, &place(key)).map_err(|_| Unreadable::Closed)?;
+        SessionRecord::from_octets(octets.expose()).map_err(|_| Unreadable::OtherForm)
     }
 }
 

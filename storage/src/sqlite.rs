@@ -13,12 +13,13 @@ mod web_sessions;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::{fmt, io};
 
 use thiserror::Error;
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 
+use sweep::Place;
 use writer::Writer;
 
 pub use sessions::SqliteSessions;
@@ -30,6 +31,8 @@ pub use sessions::SqliteSessions;
 #[derive(Clone)]
 pub struct SqliteStore {
     writer: Arc<Writer>,
+    /// Where the last sweep stopped looking for sessions that nobody uses.
+    looked_at: Arc<Mutex<Place>>,
 }
 
 impl SqliteStore {
@@ -40,7 +43,7 @@ impl SqliteStore {
     /// # Errors
     /// [`SqliteError`]. A file that is refused stays as it was.
     pub async fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(Self { writer: Arc::new(Writer::start(path).await?) })
+        Ok(Self { writer: Arc::new(Writer::start(path).await?), looked_at: Arc::default() })
     }
 
     /// The file.
@@ -119,9 +122,13 @@ fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A time out of a column; nobody puts in a negative one.
+/// A number out of a column; nobody puts in a negative one.
+fn to_number(column: i64) -> u64 {
+    u64::try_from(column).unwrap_or(0)
+}
+
 fn to_time(column: i64) -> UnixTime {
-    UnixTime::from_secs(u64::try_from(column).unwrap_or(0))
+    UnixTime::from_secs(to_number(column))
 }
 
 #[cfg(test)]

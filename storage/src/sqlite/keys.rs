@@ -1,10 +1,10 @@
 //! The key ring, sealed.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
 
-use super::{SqliteStore, to_column, to_time};
-use crate::key_ring::{KeyRingStore, Retired, SealedKey};
+use super::{SqliteStore, to_column, to_number, to_time};
+use crate::key_ring::{ClientKeyUses, KeyPurpose, KeyRingStore, Retired, SealedKey};
 
 fn all(connection: &Connection) -> rusqlite::Result<Vec<SealedKey>> {
     let mut statement = connection
@@ -15,6 +15,10 @@ fn all(connection: &Connection) -> rusqlite::Result<Vec<SealedKey>> {
     })?;
     keys.collect()
 }
+
+/// How many sessions need a key. Each of the two is looked up in an index, which it would not be with an OR.
+pub(super) const NEEDED: &str = "SELECT (SELECT count(*) FROM sessions WHERE client_kid = ?)
+     + (SELECT count(*) FROM sessions WHERE client_kid IS NULL)";
 
 impl KeyRingStore for SqliteStore {
     fn list<'a>(&'a self) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>> {
@@ -51,18 +55,59 @@ impl KeyRingStore for SqliteStore {
     fn retire<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Retired, StoreUnavailable>> {
         let id = id.to_owned();
         Box::pin(self.writer.write(move |connection| {
-            let retired = connection
+            let place = connection
                 .prepare_cached(
-                    "DELETE FROM keys WHERE id = ? AND position <
-                     (SELECT max(position) FROM keys AS same WHERE same.purpose = keys.purpose)",
+                    "SELECT purpose, position = (SELECT max(position) FROM keys AS same
+                                                 WHERE same.purpose = keys.purpose)
+                     FROM keys WHERE id = ?",
                 )?
-                .execute(params![id])?;
-            if retired == 1 {
-                return Ok(Retired::Retired);
+                .query_row(params![id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))
+                .optional()?;
+            let is_sign = match place {
+                None => return Ok(Retired::Missing),
+                Some((_, true)) => return Ok(Retired::InUse),
+                Some((purpose, false)) => purpose == KeyPurpose::Sign.as_str(),
+            };
+            if is_sign {
+                let needed: i64 =
+                    connection.prepare_cached(NEEDED)?.query_row(params![id], |row| row.get(0))?;
+                if needed > 0 {
+                    return Ok(Retired::Needed(to_number(needed)));
+                }
             }
-            let is_there =
-                connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?")?.exists(params![id])?;
-            Ok(if is_there { Retired::InUse } else { Retired::Missing })
+            connection.prepare_cached("DELETE FROM keys WHERE id = ?")?.execute(params![id])?;
+            Ok(Retired::Retired)
+        }))
+    }
+
+    /// Positions are counted up by one with each key, and the key with the highest is never thrown away, being the newest
+    /// of its purpose. So the highest says how many were added, and what of these is not there was thrown away.
+    fn version<'a>(&'a self) -> BoxFuture<'a, Result<u64, StoreUnavailable>> {
+        Box::pin(async move {
+            let act = |connection: &Connection| {
+                connection
+                    .prepare_cached("SELECT 2 * coalesce(max(position), 0) - count(*) FROM keys")?
+                    .query_row([], |row| row.get(0))
+            };
+            Ok(to_number(self.writer.read(act).await?))
+        })
+    }
+
+    fn sessions_by_client_key<'a>(&'a self) -> BoxFuture<'a, Result<ClientKeyUses, StoreUnavailable>> {
+        Box::pin(self.writer.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT client_kid, count(*) FROM sessions WHERE client_kid IS NOT '' GROUP BY client_kid",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut uses = ClientKeyUses::default();
+            while let Some(row) = rows.next()? {
+                let sessions = to_number(row.get(1)?);
+                match row.get::<_, Option<String>>(0)? {
+                    Some(kid) => drop(uses.by_key.insert(kid, sessions)),
+                    None => uses.unknown = sessions,
+                }
+            }
+            Ok(uses)
         }))
     }
 }

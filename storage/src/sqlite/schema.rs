@@ -8,13 +8,13 @@ use super::SqliteError;
 use super::file::failure;
 
 /// Says in the file's header whose database it is: "Vest".
-const APPLICATION_ID: i64 = 0x5665_7374;
+pub(super) const APPLICATION_ID: i64 = 0x5665_7374;
 
 /// What leads from each form to the next; the form of a file is the number of those it has seen (`user_version`). Those
 /// that were released are never changed.
 ///
 /// Tables are kept in the order of their keys (`WITHOUT ROWID`): one tree per table, one page written per row.
-const MIGRATIONS: [&str; 1] = [
+pub(super) const MIGRATIONS: [&str; 2] = [
     // 1. The beginning.
     "
     CREATE TABLE flows (
@@ -56,6 +56,33 @@ const MIGRATIONS: [&str; 1] = [
         sealed BLOB NOT NULL,
         created_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    ",
+    // 2. Leases, and what is to be known of a session without opening it. No row is written anew: that would be every
+    // session there is, under one lock.
+    "
+    -- NULL until a sweep meets it: when it was put in is not known.
+    ALTER TABLE sessions ADD COLUMN created_at INTEGER;
+    -- When its tokens were issued. NULL until they are replaced: longer ago than any that is known.
+    ALTER TABLE sessions ADD COLUMN refreshed_at INTEGER;
+    -- The key its client authenticates with, and '' for none. NULL until its tokens are replaced: it may be any.
+    ALTER TABLE sessions ADD COLUMN client_kid TEXT;
+    ALTER TABLE sessions ADD COLUMN lease_until INTEGER;
+    ALTER TABLE sessions ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX sessions_by_age ON sessions (created_at, did, id);
+    CREATE INDEX sessions_by_client_key ON sessions (client_kid);
+
+    -- So that nobody counts 50 000 flows to put in one more. Whoever writes, by whichever version, these triggers count.
+    CREATE TABLE counts (
+        name TEXT NOT NULL PRIMARY KEY,
+        rows INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO counts SELECT 'flows', count(*) FROM flows;
+    CREATE TRIGGER flows_come AFTER INSERT ON flows BEGIN
+        UPDATE counts SET rows = rows + 1 WHERE name = 'flows';
+    END;
+    CREATE TRIGGER flows_go AFTER DELETE ON flows BEGIN
+        UPDATE counts SET rows = rows - 1 WHERE name = 'flows';
+    END;
     ",
 ];
 

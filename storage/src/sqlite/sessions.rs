@@ -3,91 +3,102 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
-use vestibule_atproto_identity::login::{Replaced, SessionKey, SessionRecord, SessionStore};
-use vestibule_oauth_core::{BoxFuture, Secret, StoreUnavailable};
+use rusqlite::{Connection, OptionalExtension, params};
+use vestibule_atproto_identity::login::{Lease, Leased, Replaced, SessionKey, SessionRecord, SessionStore};
+use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::{SqliteStore, to_column};
+use super::{SqliteStore, to_column, to_number, to_time};
 use crate::key_ring::KeyRing;
 use crate::master_secret::MasterSecret;
-use crate::session_seal::{SessionKeys, SessionSeal};
+use crate::session_seal::{SessionKeys, SessionSeal, Unreadable};
 
 /// Sessions at people's servers, in an SQLite file, sealed under the key ring of that file.
 ///
 /// Each session is sealed again, under the newest key, whenever its tokens are replaced.
 pub struct SqliteSessions {
     store: SqliteStore,
-    seal: SessionSeal,
+    seal: Arc<SessionSeal>,
 }
 
 impl SqliteSessions {
     /// The sessions of `store`, under its key ring, which is loaded again with `master` when another process has sealed
     /// under a newer key.
     pub fn new(store: SqliteStore, master: MasterSecret, ring: &KeyRing) -> Self {
-        let seal = SessionSeal::new(Arc::new(store.clone()), master, ring);
+        let seal = Arc::new(SessionSeal::new(Arc::new(store.clone()), master, ring));
         Self { store, seal }
     }
 
-    async fn select(&self, key: &SessionKey) -> Result<Option<SessionRecord>, StoreUnavailable> {
-        let (did, id) = columns(key);
-        let sealed: Option<Vec<u8>> = self
-            .store
-            .writer
-            .read(move |connection| {
-                connection
-                    .prepare_cached("SELECT sealed FROM sessions WHERE did = ? AND id = ?")?
-                    .query_row(params![did, id], |row| row.get(0))
-                    .optional()
-            })
-            .await?;
-        let Some(sealed) = sealed else { return Ok(None) };
-        let octets = match self.seal.keys().open(key, &sealed) {
-            Some(octets) => octets,
-            None => {
-                let opened = self.seal.renewed_keys().await?.open(key, &sealed);
-                opened.ok_or_else(|| self.unreadable(key))?
-            }
-        };
-        self.record(&octets).map(Some)
+    pub(crate) fn seal(&self) -> Arc<SessionSeal> {
+        self.seal.clone()
     }
 
-    /// Opens the row and then deletes it, under one lock: what cannot be opened stays.
-    async fn delete(&self, key: &SessionKey, keys: SessionKeys) -> Result<Removal, StoreUnavailable> {
-        let (did, id) = columns(key);
+    async fn sealed(&self, key: &SessionKey) -> Result<Option<Vec<u8>>, StoreUnavailable> {
         let key = key.clone();
-        let act = move |connection: &rusqlite::Connection| {
-            let sealed: Option<Vec<u8>> = connection
-                .prepare_cached("SELECT sealed FROM sessions WHERE did = ? AND id = ?")?
-                .query_row(params![did, id], |row| row.get(0))
-                .optional()?;
-            let Some(sealed) = sealed else { return Ok(Removal::Missing) };
-            let Some(octets) = keys.open(&key, &sealed) else { return Ok(Removal::Unreadable) };
-            connection
-                .prepare_cached("DELETE FROM sessions WHERE did = ? AND id = ?")?
-                .execute(params![did, id])?;
-            Ok(Removal::Done(octets))
+        self.store.writer.read(move |connection| select(connection, &key)).await
+    }
+
+    /// Opens the row and then deletes it, under one lock: what cannot be read stays.
+    async fn take_out(
+        &self,
+        key: &SessionKey,
+        keys: SessionKeys,
+    ) -> Result<Option<Result<SessionRecord, Unreadable>>, StoreUnavailable> {
+        let key = key.clone();
+        let act = move |connection: &Connection| {
+            let Some(sealed) = select(connection, &key)? else { return Ok(None) };
+            let opened = keys.open(&key, &sealed);
+            if opened.is_ok() {
+                connection
+                    .prepare_cached("DELETE FROM sessions WHERE did = ? AND id = ?")?
+                    .execute(params![key.did().as_str(), key.id().as_str()])?;
+            }
+            Ok(Some(opened))
         };
         self.store.writer.write(act).await
     }
 
-    fn record(&self, octets: &Secret<Vec<u8>>) -> Result<SessionRecord, StoreUnavailable> {
-        SessionRecord::from_octets(octets.expose()).map_err(|error| self.store.unavailable(error))
+    /// Opens the row and then takes its lease, under one lock: of what cannot be read no lease is taken.
+    async fn take_lease(
+        &self,
+        key: &SessionKey,
+        now: UnixTime,
+        keys: SessionKeys,
+    ) -> Result<Result<Leased, Unreadable>, StoreUnavailable> {
+        let key = key.clone();
+        let act = move |connection: &Connection| {
+            let (did, id) = (key.did().as_str(), key.id().as_str());
+            let row: Option<(Option<i64>, Vec<u8>)> = connection
+                .prepare_cached("SELECT lease_until, sealed FROM sessions WHERE did = ? AND id = ?")?
+                .query_row(params![did, id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((until, sealed)) = row else { return Ok(Ok(Leased::Missing)) };
+            if until.is_some_and(|until| Lease::is_held(to_time(until), now)) {
+                return Ok(Ok(Leased::Held));
+            }
+            let record = match keys.open(&key, &sealed) {
+                Ok(record) => Box::new(record),
+                Err(unreadable) => return Ok(Err(unreadable)),
+            };
+            let fence = connection
+                .prepare_cached(
+                    "UPDATE sessions SET lease_until = ?, fence = fence + 1 WHERE did = ? AND id = ?
+                     RETURNING fence",
+                )?
+                .query_row(params![to_column(now.after(Lease::LENGTH).as_secs()), did, id], |row| {
+                    row.get(0)
+                })?;
+            Ok(Ok(Leased::Taken(Lease::new(key, to_number(fence)), record)))
+        };
+        self.store.writer.write(act).await
     }
 
-    fn unreadable(&self, key: &SessionKey) -> StoreUnavailable {
-        let why = "does not open with any key of the ring, or was changed";
+    fn unreadable(&self, key: &SessionKey, why: Unreadable) -> StoreUnavailable {
+        let why = match why {
+            Unreadable::Closed => "does not open with any key of the ring, or was changed",
+            Unreadable::OtherForm => "cannot be read by this version",
+        };
         self.store.unavailable(format_args!("the session {key} {why}"))
     }
-}
-
-enum Removal {
-    Done(Secret<Vec<u8>>),
-    Missing,
-    Unreadable,
-}
-
-fn columns(key: &SessionKey) -> (String, String) {
-    (key.did().to_string(), key.id().to_string())
 }
 
 impl fmt::Debug for SqliteSessions {
@@ -96,16 +107,59 @@ impl fmt::Debug for SqliteSessions {
     }
 }
 
+fn select(connection: &Connection, key: &SessionKey) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT sealed FROM sessions WHERE did = ? AND id = ?")?
+        .query_row(params![key.did().as_str(), key.id().as_str()], |row| row.get(0))
+        .optional()
+}
+
+fn is_there(connection: &Connection, key: &SessionKey) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM sessions WHERE did = ? AND id = ?")?
+        .exists(params![key.did().as_str(), key.id().as_str()])
+}
+
+/// What is told of a session without opening it.
+struct Columns {
+    key: SessionKey,
+    generation: i64,
+    issued_at: i64,
+    /// Empty for none: NULL is for what is not known.
+    client_kid: String,
+    sealed: Vec<u8>,
+}
+
+impl Columns {
+    fn seal(session: &SessionRecord, keys: &SessionKeys) -> Result<Self, StoreUnavailable> {
+        Ok(Self {
+            key: session.key.clone(),
+            generation: to_column(session.generation),
+            issued_at: to_column(session.issued_at.as_secs()),
+            client_kid: session.client_key.as_ref().map_or_else(String::new, |key| key.kid.clone()),
+            sealed: keys.seal(session)?,
+        })
+    }
+}
+
 impl SessionStore for SqliteSessions {
     fn insert<'a>(&'a self, session: &'a SessionRecord) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
         Box::pin(async move {
-            let sealed = self.seal.keys().seal(session)?;
-            let (did, id) = columns(&session.key);
-            let generation = to_column(session.generation);
-            let act = move |connection: &rusqlite::Connection| {
+            let row = Columns::seal(session, &self.seal.keys())?;
+            let act = move |connection: &Connection| {
                 connection
-                    .prepare_cached("INSERT INTO sessions (did, id, generation, sealed) VALUES (?, ?, ?, ?)")?
-                    .execute(params![did, id, generation, sealed])?;
+                    .prepare_cached(
+                        "INSERT INTO sessions (did, id, generation, created_at, refreshed_at, client_kid, sealed)
+                         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
+                    )?
+                    .execute(params![
+                        row.key.did().as_str(),
+                        row.key.id().as_str(),
+                        row.generation,
+                        row.issued_at,
+                        row.client_kid,
+                        row.sealed
+                    ])?;
                 Ok(())
             };
             self.store.writer.write(act).await
@@ -116,7 +170,41 @@ impl SessionStore for SqliteSessions {
         &'a self,
         key: &'a SessionKey,
     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
-        Box::pin(self.select(key))
+        Box::pin(async move {
+            let Some(sealed) = self.sealed(key).await? else { return Ok(None) };
+            let opened = match self.seal.keys().open(key, &sealed) {
+                Err(Unreadable::Closed) => self.seal.renewed_keys().await?.open(key, &sealed),
+                opened => opened,
+            };
+            opened.map(Some).map_err(|why| self.unreadable(key, why))
+        })
+    }
+
+    fn lease<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Leased, StoreUnavailable>> {
+        Box::pin(async move {
+            let leased = match self.take_lease(key, now, self.seal.keys()).await? {
+                Err(Unreadable::Closed) => self.take_lease(key, now, self.seal.renewed_keys().await?).await?,
+                leased => leased,
+            };
+            leased.map_err(|why| self.unreadable(key, why))
+        })
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
+        let (key, fence) = (lease.key.clone(), to_column(lease.fence));
+        Box::pin(self.store.writer.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE sessions SET lease_until = NULL
+                     WHERE did = ? AND id = ? AND fence = ? AND lease_until IS NOT NULL",
+                )?
+                .execute(params![key.did().as_str(), key.id().as_str(), fence])?;
+            Ok(())
+        }))
     }
 
     fn replace<'a>(
@@ -124,23 +212,27 @@ impl SessionStore for SqliteSessions {
         session: &'a SessionRecord,
     ) -> BoxFuture<'a, Result<Replaced, StoreUnavailable>> {
         Box::pin(async move {
-            let sealed = self.seal.keys().seal(session)?;
-            let (did, id) = columns(&session.key);
-            let generation = to_column(session.generation);
-            let act = move |connection: &rusqlite::Connection| {
+            let row = Columns::seal(session, &self.seal.keys())?;
+            let act = move |connection: &Connection| {
                 let replaced = connection
                     .prepare_cached(
-                        "UPDATE sessions SET generation = ?1, sealed = ?2
-                         WHERE did = ?3 AND id = ?4 AND generation = ?1 - 1",
+                        "UPDATE sessions SET generation = ?3, refreshed_at = ?4, client_kid = ?5, sealed = ?6,
+                             lease_until = NULL
+                         WHERE did = ?1 AND id = ?2 AND generation = ?3 - 1",
                     )?
-                    .execute(params![generation, sealed, did, id])?;
+                    .execute(params![
+                        row.key.did().as_str(),
+                        row.key.id().as_str(),
+                        row.generation,
+                        row.issued_at,
+                        row.client_kid,
+                        row.sealed
+                    ])?;
                 if replaced == 1 {
                     return Ok(Replaced::Replaced);
                 }
-                let is_there = connection
-                    .prepare_cached("SELECT 1 FROM sessions WHERE did = ? AND id = ?")?
-                    .exists(params![did, id])?;
-                Ok(if is_there { Replaced::Superseded } else { Replaced::Missing })
+                let there = is_there(connection, &row.key)?;
+                Ok(if there { Replaced::Superseded } else { Replaced::Missing })
             };
             self.store.writer.write(act).await
         })
@@ -151,15 +243,11 @@ impl SessionStore for SqliteSessions {
         key: &'a SessionKey,
     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
         Box::pin(async move {
-            let mut removal = self.delete(key, self.seal.keys()).await?;
-            if matches!(removal, Removal::Unreadable) {
-                removal = self.delete(key, self.seal.renewed_keys().await?).await?;
-            }
-            match removal {
-                Removal::Done(octets) => self.record(&octets).map(Some),
-                Removal::Missing => Ok(None),
-                Removal::Unreadable => Err(self.unreadable(key)),
-            }
+            let removed = match self.take_out(key, self.seal.keys()).await? {
+                Some(Err(Unreadable::Closed)) => self.take_out(key, self.seal.renewed_keys().await?).await?,
+                removed => removed,
+            };
+            removed.transpose().map_err(|why| self.unreadable(key, why))
         })
     }
 }

@@ -1,16 +1,38 @@
 //! Housekeeping.
 
 use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
+use vestibule_atproto_identity::Did;
+use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
 use super::web_sessions::session_key;
-use super::{SqliteStore, schema, to_column};
-use crate::housekeeping::{Housekeeping, SWEEP_ROWS, Swept};
+use super::{SqliteStore, schema, to_column, to_time};
+use crate::housekeeping::{Housekeeping, LOOKED_AT, SWEEP_ROWS, Swept, is_old};
+use crate::limits::SESSIONS_PER_PERSON;
 
-/// What a web session had of a session at a person's server.
-type Used = Option<(String, String)>;
+/// The columns of a session's key, in this order in every statement here.
+type Key = (String, String);
+
+fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+/// A place in the index `sessions_by_age`.
+#[derive(Clone)]
+pub(super) struct Place {
+    created_at: i64,
+    key: Key,
+}
+
+impl Default for Place {
+    /// Before the first.
+    fn default() -> Self {
+        Self { created_at: i64::MIN, key: Key::default() }
+    }
+}
 
 fn sweep_flows(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
     connection
@@ -22,7 +44,7 @@ fn sweep_flows(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
 }
 
 /// How many went, and the sessions at people's servers that no web session uses any more.
-fn sweep_web_sessions(connection: &Connection, now: i64) -> rusqlite::Result<(usize, Vec<(String, String)>)> {
+fn sweep_web_sessions(connection: &Connection, now: i64) -> rusqlite::Result<(usize, BTreeSet<Key>)> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM web_sessions WHERE id IN
          (SELECT id FROM web_sessions WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
@@ -32,33 +54,97 @@ fn sweep_web_sessions(connection: &Connection, now: i64) -> rusqlite::Result<(us
         let (did, id): (Option<String>, Option<String>) = (row.get(0)?, row.get(1)?);
         Ok(did.zip(id))
     })?;
-    let removed = removed.collect::<rusqlite::Result<Vec<Used>>>()?;
+    let removed = removed.collect::<rusqlite::Result<Vec<Option<Key>>>>()?;
     let count = removed.len();
     let mut is_used =
         connection.prepare_cached("SELECT 1 FROM web_sessions WHERE session_did = ? AND session_id = ?")?;
-    let mut unused = Vec::new();
-    for (did, id) in removed.into_iter().flatten().collect::<BTreeSet<_>>() {
+    let mut unused = BTreeSet::new();
+    for (did, id) in removed.into_iter().flatten() {
         if !is_used.exists(params![did, id])? {
-            unused.push((did, id));
+            unused.insert((did, id));
         }
     }
     Ok((count, unused))
 }
 
+/// Takes sessions that a version before this one has put in for as old as they are when they are first seen.
+fn date_sessions(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
+    connection.prepare_cached(DATE_SESSIONS)?.execute(params![now, SWEEP_ROWS as i64])
+}
+
+pub(super) const DATE_SESSIONS: &str = "UPDATE sessions SET created_at = ? WHERE (did, id) IN
+     (SELECT did, id FROM sessions WHERE created_at IS NULL LIMIT ?)";
+
+/// Goes through the next [`LOOKED_AT`] sessions, and gives those that are old and that no web session uses. The place to
+/// go on from next time is the beginning again after the last of all.
+fn next_unused(
+    connection: &Connection,
+    from: &Place,
+    now: UnixTime,
+) -> rusqlite::Result<(Place, BTreeSet<Key>)> {
+    let mut statement = connection.prepare_cached(NEXT_SESSIONS)?;
+    let (did, id) = &from.key;
+    let mut rows = statement.query(params![from.created_at, did, id, LOOKED_AT as i64])?;
+    let (mut count, mut place, mut unused) = (0, Place::default(), BTreeSet::new());
+    while let Some(row) = rows.next()? {
+        count += 1;
+        place = Place { created_at: row.get(2)?, key: read_key(row)? };
+        let is_used: bool = row.get(3)?;
+        if !is_used && is_old(to_time(place.created_at), now) {
+            unused.insert(place.key.clone());
+        }
+    }
+    Ok((if count == LOOKED_AT { place } else { Place::default() }, unused))
+}
+
+pub(super) const NEXT_SESSIONS: &str = "SELECT did, id, created_at, EXISTS
+     (SELECT 1 FROM web_sessions WHERE session_did = sessions.did AND session_id = sessions.id)
+     FROM sessions WHERE (created_at, did, id) > (?, ?, ?) ORDER BY created_at, did, id LIMIT ?";
+
+impl SqliteStore {
+    fn looked_at(&self) -> MutexGuard<'_, Place> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Housekeeping for SqliteStore {
     fn sweep<'a>(&'a self, now: UnixTime) -> BoxFuture<'a, Result<Swept, StoreUnavailable>> {
-        let now = to_column(now.as_secs());
+        let secs = to_column(now.as_secs());
         Box::pin(async move {
-            // Two acts, so that others come in between.
-            let flows = self.writer.write(move |connection| sweep_flows(connection, now)).await?;
-            let (web_sessions, unused) =
-                self.writer.write(move |connection| sweep_web_sessions(connection, now)).await?;
+            // Several acts, so that others come in between.
+            let flows = self.writer.write(move |connection| sweep_flows(connection, secs)).await?;
+            let (web_sessions, mut unused) =
+                self.writer.write(move |connection| sweep_web_sessions(connection, secs)).await?;
+            let dated = self.writer.write(move |connection| date_sessions(connection, secs)).await?;
+            let from = self.looked_at().clone();
+            let (place, more_unused) =
+                self.writer.read(move |connection| next_unused(connection, &from, now)).await?;
+            *self.looked_at() = place;
+            unused.extend(more_unused);
             Ok(Swept {
                 flows: flows as u64,
                 web_sessions: web_sessions as u64,
                 unused: unused.iter().filter_map(|(did, id)| session_key(did, id)).collect(),
-                more: flows == SWEEP_ROWS || web_sessions == SWEEP_ROWS,
+                more: [flows, web_sessions, dated].contains(&SWEEP_ROWS),
             })
+        })
+    }
+
+    fn surplus<'a>(&'a self, person: &'a Did) -> BoxFuture<'a, Result<Vec<SessionKey>, StoreUnavailable>> {
+        let person = person.to_string();
+        Box::pin(async move {
+            let act = move |connection: &Connection| {
+                // In one statement, so that nobody ends a session in between and is followed by one too many.
+                connection
+                    .prepare_cached(
+                        "SELECT did, id FROM sessions WHERE did = ?1 ORDER BY refreshed_at, id
+                         LIMIT (SELECT min(max(count(*) - ?2, 0), ?3) FROM sessions WHERE did = ?1)",
+                    )?
+                    .query_map(params![person, SESSIONS_PER_PERSON as i64, SWEEP_ROWS as i64], read_key)?
+                    .collect::<rusqlite::Result<Vec<Key>>>()
+            };
+            let beyond = self.writer.read(act).await?;
+            Ok(beyond.iter().filter_map(|(did, id)| session_key(did, id)).collect())
         })
     }
 

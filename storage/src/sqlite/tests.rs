@@ -1,3 +1,7 @@
+mod limits;
+mod migration;
+mod processes;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,11 +47,18 @@ async fn keeps_the_contract() {
     let folder = TestFolder::new();
     let keys = SqliteStore::open(&folder.file("keys.db")).await.unwrap();
     conformance::key_ring(Arc::new(keys), [1; 32]).await.unwrap();
-    let store = open_at(&folder.file("store.db")).await;
-    conformance::flows(store.flows.clone(), [1; 32]).await.unwrap();
-    conformance::sessions(store.sessions.clone(), [1; 32]).await.unwrap();
-    conformance::web_sessions(store.web_sessions.clone(), [1; 32]).await.unwrap();
-    conformance::housekeeping(store.housekeeping, store.flows, store.web_sessions, [1; 32]).await.unwrap();
+    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, .. } =
+        open_at(&folder.file("store.db")).await;
+    conformance::flows(flows.clone(), [1; 32]).await.unwrap();
+    conformance::sessions(sessions.clone(), [1; 32]).await.unwrap();
+    conformance::leases(sessions.clone(), [2; 32]).await.unwrap();
+    conformance::web_sessions(web_sessions.clone(), [1; 32]).await.unwrap();
+    conformance::housekeeping(housekeeping.clone(), flows, web_sessions.clone(), [1; 32]).await.unwrap();
+    conformance::unused_sessions(housekeeping.clone(), sessions.clone(), web_sessions, [2; 32])
+        .await
+        .unwrap();
+    conformance::surplus_sessions(housekeeping, sessions.clone(), [3; 32]).await.unwrap();
+    conformance::client_keys(key_ring, sessions, [4; 32]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,72 +218,6 @@ async fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
     assert!(matches!(error, SqliteError::Create { .. }), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_that_open_a_new_file_at_once_end_with_one_ring() {
-    let folder = TestFolder::new();
-    let path = folder.file("store.db");
-    let opening: Vec<_> = (0..8)
-        .map(|_| {
-            let path = path.clone();
-            tokio::spawn(async move { open_at(&path).await })
-        })
-        .collect();
-    let mut rings = Vec::new();
-    for opening in opening {
-        let store = opening.await.unwrap();
-        let ids = KeyPurpose::ALL
-            .map(|purpose| store.ring.keys(purpose).map(|key| key.id().to_owned()).collect::<Vec<_>>());
-        rings.push(ids);
-    }
-    assert!(rings.iter().all(|ids| *ids == rings[0] && ids.iter().all(|ids| ids.len() == 1)), "{rings:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_that_have_one_file_open_share_it() {
-    let folder = TestFolder::new();
-    let path = folder.file("store.db");
-    let (one, two) = (open_at(&path).await, open_at(&path).await);
-    let record = session([1; 32]).unwrap();
-    one.sessions.insert(&record).await.unwrap();
-
-    let key = |n: u8| FlowKey::from_octets([n; 32]);
-    for n in 0..50 {
-        one.flows.put(StoredFlow::new(key(n), [0; 32], vec![n], NOW)).await.unwrap();
-    }
-    let racers: Vec<_> = (0..100_u8)
-        .map(|n| {
-            let flows = if n % 2 == 0 { one.flows.clone() } else { two.flows.clone() };
-            tokio::spawn(async move { flows.take(key(n / 2), [0; 32]).await.unwrap() })
-        })
-        .collect();
-    let mut taken = Vec::new();
-    for racer in racers {
-        if let TakenFlow::Taken(sealed) = racer.await.unwrap() {
-            taken.push(sealed[0]);
-        }
-    }
-    taken.sort_unstable();
-    assert_eq!(taken, (0..50).collect::<Vec<u8>>());
-
-    assert!(two.sessions.remove(&record.key).await.unwrap().is_some());
-    assert!(one.sessions.load(&record.key).await.unwrap().is_none());
-}
-
-#[tokio::test]
-async fn what_another_process_sealed_under_a_newer_key_opens() {
-    let folder = TestFolder::new();
-    let path = folder.file("store.db");
-    let old = open_at(&path).await;
-    rotate_ring_key(&*old.key_ring, &master(), KeyPurpose::Seal, [2; 32], NOW).await.unwrap();
-    let new = open_at(&path).await;
-    for n in [1, 2] {
-        new.sessions.insert(&session([n; 32]).unwrap()).await.unwrap();
-    }
-    let old_again = SqliteSessions::new(SqliteStore::open(&path).await.unwrap(), master(), &old.ring);
-    assert!(old.sessions.load(&session([1; 32]).unwrap().key).await.unwrap().is_some());
-    assert!(old_again.remove(&session([2; 32]).unwrap().key).await.unwrap().is_some());
-}
-
 #[tokio::test]
 async fn a_session_that_does_not_open_is_reported_and_stays() {
     let folder = TestFolder::new();
@@ -284,13 +229,18 @@ async fn a_session_that_does_not_open_is_reported_and_stays() {
     other.execute("UPDATE sessions SET sealed = zeroblob(100)", []).unwrap();
     for error in [
         store.sessions.load(&record.key).await.unwrap_err(),
+        store.sessions.lease(&record.key, NOW).await.unwrap_err(),
         store.sessions.remove(&record.key).await.unwrap_err(),
     ] {
         let text = error.to_string();
         assert!(text.contains("store.db") && text.contains("does not open"), "{text}");
     }
-    let rows: i64 = other.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap();
-    assert_eq!(rows, 1);
+    let rows: i64 = other
+        .query_row("SELECT count(*) FROM sessions WHERE lease_until IS NULL AND fence = 0", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(rows, 1, "it is there, and no lease of it was taken");
 }
 
 #[tokio::test]

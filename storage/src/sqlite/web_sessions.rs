@@ -5,6 +5,7 @@ use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
 use super::{SqliteStore, to_column, to_time};
+use crate::limits;
 use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
 
 /// A row as it came out.
@@ -59,26 +60,30 @@ impl SqliteStore {
 
 impl WebSessionStore for SqliteStore {
     fn put<'a>(&'a self, session: WebSession) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
-        Box::pin(self.writer.write(move |connection| {
-            let key = session.session.as_ref();
-            connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO web_sessions
-                     (id, subject, provider, name, session_did, session_id, created_at, expires_at)
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                )?
-                .execute(params![
-                    session.id.as_octets(),
-                    session.subject,
-                    session.provider.as_str(),
-                    session.name,
-                    key.map(|key| key.did().as_str()),
-                    key.map(|key| key.id().as_str()),
-                    to_column(session.created_at.as_secs()),
-                    to_column(session.expires_at.as_secs()),
-                ])?;
-            Ok(())
-        }))
+        Box::pin(async move {
+            limits::web_session(&session)?;
+            let act = move |connection: &rusqlite::Connection| {
+                let key = session.session.as_ref();
+                connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO web_sessions
+                         (id, subject, provider, name, session_did, session_id, created_at, expires_at)
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    )?
+                    .execute(params![
+                        session.id.as_octets(),
+                        session.subject,
+                        session.provider.as_str(),
+                        session.name,
+                        key.map(|key| key.did().as_str()),
+                        key.map(|key| key.id().as_str()),
+                        to_column(session.created_at.as_secs()),
+                        to_column(session.expires_at.as_secs()),
+                    ])?;
+                Ok(())
+            };
+            self.writer.write(act).await
+        })
     }
 
     fn load<'a>(

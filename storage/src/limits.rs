@@ -1,0 +1,53 @@
+//! How much a store keeps, so that nobody fills it from outside.
+
+use vestibule_oauth_core::StoreUnavailable;
+use vestibule_strategy::StoredFlow;
+
+use crate::web_session::WebSession;
+
+/// The most octets of a sealed flow: what [`StoredFlow::sealed`] promises, and several times what a login takes.
+pub const FLOW_OCTETS: usize = 8 * 1024;
+
+/// The most octets of a session record before it is sealed. Tokens of people's servers take 1 to 4 KiB; who signs in at a
+/// server of their own must not keep megabytes here.
+pub const SESSION_OCTETS: usize = 64 * 1024;
+
+/// The most octets of all texts of a web session together. A handle has at most 253 of them, a DID 2 KiB.
+pub const WEB_SESSION_OCTETS: usize = 4 * 1024;
+
+/// The most flows that an SQLite store keeps: 80 logins begun each second for the ten minutes that each may take, and at
+/// 8 KiB each no more than 400 MiB on the disk. Beyond them, the one that expires first makes room.
+pub const PENDING_FLOWS: usize = 50_000;
+
+/// The most sessions of one person that are left alone: more devices than anybody signs in with.
+/// [`Housekeeping::surplus`] names those beyond.
+///
+/// [`Housekeeping::surplus`]: crate::Housekeeping::surplus
+pub const SESSIONS_PER_PERSON: usize = 50;
+
+pub(crate) fn flow(flow: &StoredFlow) -> Result<(), StoreUnavailable> {
+    at_most(FLOW_OCTETS, flow.sealed.len(), "flow")
+}
+
+pub(crate) fn session(octets: &[u8]) -> Result<(), StoreUnavailable> {
+    at_most(SESSION_OCTETS, octets.len(), "session")
+}
+
+pub(crate) fn web_session(session: &WebSession) -> Result<(), StoreUnavailable> {
+    let key = session.session.as_ref();
+    let octets = [
+        session.subject.len(),
+        session.provider.as_str().len(),
+        session.name.as_ref().map_or(0, String::len),
+        key.map_or(0, |key| key.did().as_str().len()),
+        key.map_or(0, |key| key.id().as_str().len()),
+    ];
+    at_most(WEB_SESSION_OCTETS, octets.into_iter().fold(0, usize::saturating_add), "web session")
+}
+
+fn at_most(most: usize, octets: usize, what: &str) -> Result<(), StoreUnavailable> {
+    if octets <= most {
+        return Ok(());
+    }
+    Err(StoreUnavailable::new(format!("a {what} of {octets} octets is larger than the {most} that are kept")))
+}

@@ -1,7 +1,7 @@
 //! Identities of AT Protocol: handles, DIDs and what they resolve to, and the permissions that are asked for.
 //!
 //! Everything here is pure, save the module `net` (feature `net`): a string is parsed, a request is made, an answer is
-//! read, and [`resolve`] runs the exchanges in their order over the ports [`HttpClient`] and [`TxtLookup`] that the
+//! read, and [`resolve()`] runs the exchanges in their order over the ports [`HttpClient`] and [`TxtLookup`] that the
 //! caller brings. With the feature `login` there is a whole sign-in.
 //!
 //! What is not here: repositories, records and the verification of signatures.

@@ -42,7 +42,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use vestibule_oauth_core::{
-    BoxFuture, HttpCall, HttpClient, HttpError, Trust, TxtError, TxtLookup, TxtRecord,
+    BoxFuture, HttpCall, HttpClient, HttpError, Timer, Trust, TxtError, TxtLookup, TxtRecord,
 };
 
 pub use address::NotPublic;
@@ -229,6 +229,12 @@ impl Network {
 impl HttpClient for Network {
     fn send<'a>(&'a self, call: HttpCall) -> BoxFuture<'a, Result<http::Response<Bytes>, HttpError>> {
         Box::pin(self.client(call.trust).send(call))
+    }
+}
+
+impl Timer for Network {
+    fn pause(&self, span: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(span))
     }
 }
 

@@ -64,7 +64,9 @@ impl ServerOrigin {
             return Err(InvalidServerOrigin::Path);
         }
         let url = Url::parse(text).map_err(|_| InvalidServerOrigin::Host)?;
-        if authority.is_empty() || !url.has_host() || url.port() == Some(0) {
+        // A URL parser lets hosts pass, such as `{a`, that no request can name.
+        let no_request = http::Uri::try_from(url.as_str()).is_err();
+        if authority.is_empty() || !url.has_host() || url.port() == Some(0) || no_request {
             return Err(InvalidServerOrigin::Host);
         }
         Ok(Self { text: url.origin().ascii_serialization(), url })
@@ -187,6 +189,7 @@ mod tests {
             ("https://", InvalidServerOrigin::Host),
             ("https:///bsky.social", InvalidServerOrigin::Path),
             ("https://bsky.social:0", InvalidServerOrigin::Host),
+            ("https://{bsky.social", InvalidServerOrigin::Host),
             ("https://bsky.social:65536", InvalidServerOrigin::Host),
             ("https://me@bsky.social", InvalidServerOrigin::UserInfo),
             ("https://bsky.social/xrpc", InvalidServerOrigin::Path),

@@ -1,10 +1,13 @@
 //! The application, as the AT Protocol knows it: a client with an identifier that is the address of its own description.
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
 use thiserror::Error;
 use url::Url;
 use vestibule_dpop::JwkEntry;
 use vestibule_oauth_core::{
     ApplicationType, ClientId, ClientMetadata, InvalidClientId, InvalidRedirectUri, RedirectUri, ScopeSet,
+    UnixTime,
 };
 use vestibule_strategy::{AssertionKey, ClientAuth};
 
@@ -25,11 +28,11 @@ use super::session::ClientKey;
 /// ```
 ///
 /// [localhost client]: https://atproto.com/specs/oauth#localhost-client-development
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct AtprotoClient {
     id: ClientId,
     metadata: ClientMetadata,
-    keys: Vec<AssertionKey>,
+    keys: RwLock<Vec<AssertionKey>>,
 }
 
 impl AtprotoClient {
@@ -43,11 +46,11 @@ impl AtprotoClient {
         let id = ClientId::loopback(&redirect_uris, &scope).map_err(InvalidClient::Id)?;
         let mut metadata = ClientMetadata::atproto_public(id.clone(), redirect_uris, scope);
         metadata.application_type = ApplicationType::Native;
-        Ok(Self { id, metadata, keys: Vec::new() })
+        Ok(Self { id, metadata, keys: RwLock::default() })
     }
 
-    /// The client that publishes its description at `id` and its public keys at `jwks_uri`. The first of `keys` signs for
-    /// new sessions; the others are there for the sessions that were made with them (R85, R86).
+    /// The client that publishes its description at `id` and its public keys at `jwks_uri`. The first of `keys` that may be
+    /// used signs for new sessions; the others are there for the sessions that were made with them (R85, R86).
     ///
     /// # Errors
     /// [`InvalidClient`] if there is no key, an address is not https, or `scope` lacks `atproto`.
@@ -68,7 +71,7 @@ impl AtprotoClient {
         let redirect_uris = vec![redirect(redirect_uri)?];
         let metadata =
             ClientMetadata::atproto_confidential(id.clone(), redirect_uris, with_atproto(scope)?, jwks_uri);
-        Ok(Self { id, metadata, keys })
+        Ok(Self { id, metadata, keys: RwLock::new(keys) })
     }
 
     /// The same client with what the person's server shows of it.
@@ -80,6 +83,20 @@ impl AtprotoClient {
         self.metadata.tos_uri = display.tos_uri;
         self.metadata.policy_uri = display.policy_uri;
         self
+    }
+
+    /// Takes up other keys, as after a rotation: they are published and used from now on. A client of the development kind,
+    /// and an empty list, change nothing.
+    pub fn take_up(&self, keys: Vec<AssertionKey>) {
+        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if !held.is_empty() && !keys.is_empty() {
+            *held = keys;
+        }
+    }
+
+    // A list is replaced whole, so one whose lock is poisoned is still one that was given.
+    fn keys(&self) -> RwLockReadGuard<'_, Vec<AssertionKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client identifier.
@@ -99,13 +116,15 @@ impl AtprotoClient {
 
     /// The set of public keys to publish, by name. Empty for the development client.
     pub fn jwks_json(&self) -> String {
-        let keys: Vec<String> = self.keys.iter().map(published).collect();
+        let keys: Vec<String> = self.keys().iter().map(published).collect();
         format!(r#"{{"keys":[{}]}}"#, keys.join(","))
     }
 
-    /// How a new session's client authenticates, and what to remember of it.
-    pub fn auth_for_new_sessions(&self) -> (ClientAuth, Option<ClientKey>) {
-        match self.keys.first() {
+    /// How a new session's client authenticates, and what to remember of it: by the first of its keys that may be used by
+    /// now, or the oldest, which every server has seen if any.
+    pub fn auth_for_new_sessions(&self, now: UnixTime) -> (ClientAuth, Option<ClientKey>) {
+        let keys = self.keys();
+        match keys.iter().find(|key| key.may_be_used(now)).or_else(|| keys.last()) {
             Some(key) => (ClientAuth::PrivateKeyJwt(key.clone()), Some(remembered(key))),
             None => (ClientAuth::Public, None),
         }
@@ -114,8 +133,8 @@ impl AtprotoClient {
     /// How the client authenticates for a session that remembers `key`; `None` when that key is gone.
     pub fn auth_for(&self, key: Option<&ClientKey>) -> Option<ClientAuth> {
         let Some(wanted) = key else { return Some(ClientAuth::Public) };
-        let found = self.keys.iter().find(|known| remembered(known) == *wanted)?;
-        Some(ClientAuth::PrivateKeyJwt(found.clone()))
+        let found = self.keys().iter().find(|known| remembered(known) == *wanted)?.clone();
+        Some(ClientAuth::PrivateKeyJwt(found))
     }
 }
 
@@ -211,7 +230,7 @@ mod tests {
     #[test]
     fn r85_r86_new_sessions_use_the_first_key_and_old_ones_their_own() {
         let client = confidential(vec![key("new", 1), key("old", 2)]).unwrap();
-        let (auth, remembered) = client.auth_for_new_sessions();
+        let (auth, remembered) = client.auth_for_new_sessions(UnixTime::from_secs(0));
         assert_eq!(kid_of(Some(auth)).as_deref(), Some("new"));
         assert_eq!(remembered, Some(ClientKey::new("new", Algorithm::Es256)));
         for (kid, expected) in [("new", Some("new")), ("old", Some("old")), ("gone", None)] {

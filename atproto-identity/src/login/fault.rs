@@ -84,7 +84,7 @@ pub(super) fn of_push(error: PushError) -> Fault {
     }
 }
 
-/// A code that was refused.
+/// A code that was refused, or whose tokens cannot be read.
 pub(super) fn of_token(error: TokenError) -> Fault {
     let detail = error.to_string();
     match error {
@@ -92,6 +92,7 @@ pub(super) fn of_token(error: TokenError) -> Fault {
             FailureKind::TokenEndpoint { status, error: error.map(|refusal| refusal.code) },
             detail,
         ),
+        TokenError::Malformed(_) => Fault::new(FailureKind::TokenAnswerMalformed, detail),
         _ => Fault::new(FailureKind::TokenValidationFailed, detail),
     }
 }

@@ -1,10 +1,12 @@
 //! What a process keeps of a session it uses, beside the record in the store.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use http::HeaderMap;
 use vestibule_dpop::{Es256Secret, NonceMemory, ProofKey};
 use vestibule_oauth_core::UnixTime;
+use vestibule_strategy::ClockSkew;
 
 use super::session::SessionRecord;
 use super::sessions::SessionError;
@@ -13,6 +15,8 @@ use super::sessions::SessionError;
 pub(super) struct Live {
     pub(super) key: ProofKey,
     nonces: Mutex<NonceMemory>,
+    /// How far the server's clock is ahead of ours, in seconds.
+    skew: AtomicI64,
     /// Held by whoever refreshes.
     turn: tokio::sync::Mutex<()>,
     /// How many refreshes have ended here.
@@ -43,6 +47,7 @@ impl Live {
         Ok(Self {
             key: ProofKey::from_secret(secret),
             nonces: Mutex::default(),
+            skew: AtomicI64::new(0),
             turn: tokio::sync::Mutex::default(),
             ended: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
@@ -52,6 +57,17 @@ impl Live {
 
     pub(super) fn nonces(&self) -> MutexGuard<'_, NonceMemory> {
         locked(&self.nonces)
+    }
+
+    /// What the server's clock shows, as far as it is known.
+    pub(super) fn their_time(&self, now: UnixTime) -> UnixTime {
+        ClockSkew::from_secs(self.skew.load(Ordering::Relaxed)).their_time(now)
+    }
+
+    /// Notes that what was signed by our clock was refused by an answer with this `Date`. Whether that is the reason.
+    pub(super) fn learn_skew(&self, answer: &HeaderMap, now: UnixTime) -> bool {
+        let learned = ClockSkew::learn(answer, now).map(ClockSkew::as_secs);
+        learned.is_some_and(|skew| self.skew.swap(skew, Ordering::Relaxed) != skew)
     }
 
     /// Waits for the turn to refresh. Whoever waited while somebody else's refresh failed has its failure: asking a server

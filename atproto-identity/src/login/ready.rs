@@ -38,7 +38,7 @@ impl ReadySession {
     ) -> Result<HeaderMap, SignError> {
         let token = self.record.access_token.expose();
         let nonces = self.live.nonces();
-        let proof = Proof::new(method, url, jti, now).with_access_token(token);
+        let proof = Proof::new(method, url, jti, self.live.their_time(now)).with_access_token(token);
         let proof = nonces.nonce_for(url).into_iter().fold(proof, Proof::with_nonce);
         let proof = self.live.key.prove(&proof)?;
         drop(nonces);
@@ -66,6 +66,8 @@ impl ReadySession {
             ResourceAnswer::Final
         } else if says("use_dpop_nonce") && seen == NonceSeen::Kept {
             ResourceAnswer::NonceWanted
+        } else if says("invalid_dpop_proof") && self.live.learn_skew(response.headers(), now) {
+            ResourceAnswer::TimeRefused
         } else if says("invalid_token") {
             ResourceAnswer::TokenRefused
         } else {
@@ -88,6 +90,8 @@ pub enum ResourceAnswer {
     Final,
     /// The same request with the nonce it brought.
     NonceWanted,
+    /// The same request by the server's clock, which is known now (R94).
+    TimeRefused,
     /// The same request with another access token.
     TokenRefused,
 }

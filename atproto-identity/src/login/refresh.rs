@@ -1,17 +1,29 @@
 //! New tokens for old: one refresh of one session (R99 to R104).
+//!
+//! A refresh token is good once, and whoever sends it twice ends the session. So one node refreshes at a time, by a lease
+//! in the store; who rules the account is made sure of before anything is sent; and once it is sent, nothing remains but
+//! to store what comes. A refresh ends in one of four ways:
+//!
+//! - there are new tokens;
+//! - the session is over, for a reason that can be told ([`SessionError::Gone`]);
+//! - it may succeed later, and the session is kept ([`SessionError::Retry`]): the server is down, slow, or asks for
+//!   patience;
+//! - nobody knows, because the answer was lost on its way: then it is asked once more, and if that does not help the
+//!   session is over, since its only refresh token is most likely spent.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{HeaderMap, RETRY_AFTER};
-use vestibule_oauth_core::{ErrorCode, HttpClient, Seed, UnixTime};
+use vestibule_oauth_core::{ErrorCode, HttpClient, HttpError, HttpErrorKind, Seed, UnixTime};
 use vestibule_strategy::token::refresh_form;
-use vestibule_strategy::{TokenAnswer, TokenError};
+use vestibule_strategy::{PostError, TokenAnswer, TokenError};
 
 use super::live::Live;
-use super::session::{Replaced, SessionRecord};
+use super::session::{Lease, Leased, Replaced, SessionRecord};
 use super::sessions::{SessionError, Sessions, channel};
+use crate::{AtIdentifier, DidDocumentError, DidError, ResolveError};
 
 /// A refresh about to be made: of which session, with what.
 pub(super) struct Refresh<'a> {
@@ -36,9 +48,70 @@ impl Refresh<'_> {
         if current.generation != seen.generation {
             return Ok(current);
         }
-        match self.ask(&current).await {
+        let (lease, current) = match self.lease(seen).await? {
+            Leased::Taken(lease, current) => (lease, *current),
+            _ => return self.sessions.stored(&seen.key).await,
+        };
+        if current.generation != seen.generation {
+            self.release(&lease).await;
+            return Ok(current);
+        }
+        let outcome = self.with_lease(current).await;
+        if outcome.is_err() {
+            self.release(&lease).await;
+        }
+        outcome
+    }
+
+    /// Waits until nobody else refreshes this session. Gives [`Leased::Held`] when another node has refreshed it meanwhile.
+    async fn lease(&self, seen: &SessionRecord) -> Result<Leased, SessionError> {
+        let (mut waited, mut pause) = (Duration::ZERO, FIRST_LOOK);
+        loop {
+            let leased = self.sessions.store().lease(&seen.key, self.now.after(waited)).await?;
+            match leased {
+                Leased::Held => {}
+                Leased::Missing => return Err(SessionError::ended()),
+                taken @ Leased::Taken(..) => return Ok(taken),
+            }
+            if self.sessions.stored(&seen.key).await?.generation != seen.generation {
+                return Ok(Leased::Held);
+            }
+            if waited >= PATIENCE {
+                let detail = "another node is refreshing the session".to_owned();
+                return Err(SessionError::Retry { detail, after: None });
+            }
+            self.sessions.timer().pause(pause).await;
+            waited = waited.saturating_add(pause);
+            pause = pause.saturating_mul(2).min(LAST_LOOK);
+        }
+    }
+
+    async fn release(&self, lease: &Lease) {
+        // A lease that cannot be given back runs out by itself.
+        let _runs_out = self.sessions.store().release(lease).await;
+    }
+
+    async fn with_lease(&self, current: SessionRecord) -> Result<SessionRecord, SessionError> {
+        let current = match self.ruled(current).await? {
+            Ruled::As(current) => current,
+            Ruled::ByAnother(current, why) => {
+                self.give_back(&current).await;
+                return self.refused(&current, why).await;
+            }
+        };
+        let answered = match self.ask(&current, "refresh").await {
+            Err(NoTokens::Lost(_)) => self.ask(&current, "refresh again").await,
+            answered => answered,
+        };
+        match answered {
             Ok(answer) => self.keep(current, answer).await,
             Err(NoTokens::Refused(why)) => self.refused(&current, why).await,
+            Err(NoTokens::Lost(error)) => {
+                let why = format!(
+                    "the server's answer to a refresh was lost twice, and with it the tokens ({error})"
+                );
+                self.refused(&current, why).await
+            }
             Err(NoTokens::Unusable(why, answer)) => {
                 let outcome = self.refused(&current, why).await;
                 // Nobody will use them: they go back (R81), whatever became of the session.
@@ -49,7 +122,30 @@ impl Refresh<'_> {
         }
     }
 
-    async fn ask(&self, record: &SessionRecord) -> Result<TokenAnswer, NoTokens> {
+    /// Makes sure that the issuer still rules the account (R101). An account may have moved to another server of the same
+    /// issuer: then it is used from there on.
+    async fn ruled(&self, mut record: SessionRecord) -> Result<Ruled, SessionError> {
+        let later = |detail: String| SessionError::Retry { detail, after: None };
+        let directory = self.sessions.directory();
+        let did = AtIdentifier::Did(record.key.did().clone());
+        let identity = match directory.identity(&did, self.now, self.http).await {
+            Ok(identity) => identity,
+            Err(ResolveError::Did(DidError::Answer(DidDocumentError::Tombstoned))) => {
+                return Ok(Ruled::ByAnother(record, "the account is no more".to_owned()));
+            }
+            Err(error) => return Err(later(error.to_string())),
+        };
+        let server = directory.server_of(&identity.pds, self.now, self.http).await;
+        let server = server.map_err(|error| later(error.to_string()))?;
+        if server.issuer().as_str() != record.issuer {
+            let why = format!("the account has moved to a server that is ruled by {}", server.issuer());
+            return Ok(Ruled::ByAnother(record, why));
+        }
+        record.pds = identity.pds;
+        Ok(Ruled::As(record))
+    }
+
+    async fn ask(&self, record: &SessionRecord, name: &str) -> Result<TokenAnswer, NoTokens> {
         let Some(refresh_token) = &record.refresh_token else {
             return Err(NoTokens::Refused("the session has no refresh token".to_owned()));
         };
@@ -57,10 +153,11 @@ impl Refresh<'_> {
         let channel = channel(record, &auth, &self.live.key);
         let mut nonces = self.live.nonces().clone();
         let form = refresh_form(&record.token_endpoint, refresh_token);
-        let seed = self.seed.child("refresh");
-        let answered = channel.post(&form, &mut nonces, &seed, self.now, self.http).await;
+        let seed = self.seed.child(name);
+        let answered =
+            channel.post(&form, &mut nonces, &seed, self.live.their_time(self.now), self.http).await;
         self.live.nonces().adopt(&record.token_endpoint, &nonces);
-        let response = answered.map_err(|error| NoTokens::Passing(error.into()))?;
+        let response = answered.map_err(unanswered)?;
         read(&response, record)
     }
 
@@ -113,15 +210,48 @@ fn with_tokens(current: SessionRecord, answer: TokenAnswer, now: UnixTime) -> Se
     }
 }
 
+/// Who rules an account by now.
+enum Ruled {
+    /// The issuer its session was made with.
+    As(SessionRecord),
+    /// Somebody else, or nobody.
+    ByAnother(SessionRecord, String),
+}
+
 /// Why no tokens came.
 enum NoTokens {
     /// For good: the server's word.
     Refused(String),
+    /// Nobody knows: they may have been issued.
+    Lost(HttpError),
     /// For good: these tokens came, and are not what a refresh gives.
     Unusable(String, Box<TokenAnswer>),
     /// For now, or for reasons of our own.
     Passing(SessionError),
 }
+
+/// What no answer means. A server that is slow is asked again later; one whose answer broke off or cannot be taken has
+/// most likely issued the tokens.
+fn unanswered(error: PostError) -> NoTokens {
+    match error {
+        PostError::Http(error)
+            if matches!(error.kind(), HttpErrorKind::AnswerLost | HttpErrorKind::TooLarge) =>
+        {
+            NoTokens::Lost(error)
+        }
+        PostError::Http(error) => {
+            NoTokens::Passing(SessionError::Retry { detail: error.to_string(), after: None })
+        }
+        other => NoTokens::Passing(SessionError::Misconfigured(other.to_string())),
+    }
+}
+
+/// How soon a session that another node refreshes is looked at again, and how seldom in the end.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a caller waits for another node; a refresh that is answered takes less.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reads the answer to a refresh: which refusals are for good, and which answers are none (R100, R103).
 fn read(response: &Response<Bytes>, record: &SessionRecord) -> Result<TokenAnswer, NoTokens> {

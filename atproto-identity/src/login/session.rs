@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -250,7 +251,26 @@ pub trait SessionStore: Send + Sync {
         key: &'a SessionKey,
     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>>;
 
-    /// Puts `session` in place of its own predecessor, the record whose generation is one lower.
+    /// Takes the right to refresh a session, for [`Lease::LENGTH`], and reads the session in the same act, so that nobody
+    /// refreshes what somebody else has just refreshed. A lease that has run out counts for nothing, nor does one that
+    /// a clock which was set back has left behind ([`Lease::is_held`]).
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: no lease was taken.
+    fn lease<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Leased, StoreUnavailable>>;
+
+    /// Gives a lease back before its time, unless somebody else has taken it since.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: it is still taken, until it runs out.
+    fn release<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), StoreUnavailable>>;
+
+    /// Puts `session` in place of its own predecessor, the record whose generation is one lower, and gives back whatever
+    /// lease there is. Whether the lease is still held does not matter: new tokens are stored if they are the newer ones.
     ///
     /// # Errors
     /// [`StoreUnavailable`]: the predecessor is still there.
@@ -265,6 +285,44 @@ pub trait SessionStore: Send + Sync {
         &'a self,
         key: &'a SessionKey,
     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>>;
+}
+
+/// The right to refresh a session, which one node has at a time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Lease {
+    /// Which session.
+    pub key: SessionKey,
+    /// Counts the leases of this session: a later one has a higher number.
+    pub fence: u64,
+}
+
+impl Lease {
+    /// How long a lease lasts: longer than a refresh that is tried twice, each try taking all the time it has.
+    pub const LENGTH: Duration = Duration::from_secs(45);
+
+    /// The lease of the session `key` with this number.
+    pub const fn new(key: SessionKey, fence: u64) -> Self {
+        Self { key, fence }
+    }
+
+    /// Whether a lease that ends at `until` is held at `now`. One that ends later than twice its length from now was left
+    /// behind by a clock that has been set back; within that, nodes may differ about the time.
+    pub fn is_held(until: UnixTime, now: UnixTime) -> bool {
+        now < until && until <= now.after(Self::LENGTH.saturating_mul(2))
+    }
+}
+
+/// What came of asking for a lease.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a total outcome: these three are all there is")]
+pub enum Leased {
+    /// It is the caller's, and the session is as it was in that moment.
+    Taken(Lease, Box<SessionRecord>),
+    /// Another node has it.
+    Held,
+    /// The session has ended.
+    Missing,
 }
 
 /// What came of replacing a session's tokens.

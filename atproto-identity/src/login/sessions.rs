@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 use vestibule_dpop::{NonceMemory, ProofKey};
-use vestibule_oauth_core::{HttpClient, HttpError, Seed, StoreUnavailable, Trust, UnixTime};
-use vestibule_strategy::{Backchannel, ClientAuth, PostError};
+use vestibule_oauth_core::{HttpClient, Seed, StoreUnavailable, Timer, Trust, UnixTime};
+use vestibule_strategy::{Backchannel, ClientAuth};
 
 use super::client::AtprotoClient;
+use super::directory::Directory;
 use super::live::Live;
 use super::ready::ReadySession;
 use super::refresh::Refresh;
@@ -24,6 +25,8 @@ use super::session::{Replaced, SessionKey, SessionRecord, SessionStore};
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
     client: Arc<AtprotoClient>,
+    directory: Arc<Directory>,
+    timer: Arc<dyn Timer>,
     live: Mutex<BTreeMap<SessionKey, Arc<Live>>>,
 }
 
@@ -32,9 +35,14 @@ impl Sessions {
     /// 10 MiB.
     pub const MAX_LIVE: usize = 10_000;
 
-    /// Sessions of `client` kept in `store`.
-    pub fn new(store: Arc<dyn SessionStore>, client: Arc<AtprotoClient>) -> Self {
-        Self { store, client, live: Mutex::new(BTreeMap::new()) }
+    /// Sessions of `client` kept in `store`, whose accounts are looked up in `directory`; `timer` waits for other nodes.
+    pub fn new(
+        store: Arc<dyn SessionStore>,
+        client: Arc<AtprotoClient>,
+        directory: Arc<Directory>,
+        timer: Arc<dyn Timer>,
+    ) -> Self {
+        Self { store, client, directory, timer, live: Mutex::new(BTreeMap::new()) }
     }
 
     /// Keeps a session that has just been made, with the nonces learned on the way.
@@ -120,6 +128,14 @@ impl Sessions {
 
     pub(super) fn store(&self) -> &dyn SessionStore {
         &*self.store
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) fn timer(&self) -> &dyn Timer {
+        &*self.timer
     }
 
     /// Ends a session whose server refuses the token of `refused`, a fresh one; unless it has another by now.
@@ -252,10 +268,6 @@ pub enum SessionError {
         /// When the server wants to be asked again.
         after: Option<Duration>,
     },
-    /// Its server was asked and the answer was lost: whether the refresh token is spent, nobody knows. The session is
-    /// kept; the next refresh will tell.
-    #[error("the session's server was asked, but its answer was lost: {0}")]
-    Unknown(HttpError),
     /// This application lacks what the session was made with.
     #[error("{0}")]
     Misconfigured(String),
@@ -265,7 +277,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    fn ended() -> Self {
+    pub(super) fn ended() -> Self {
         Self::Gone("it has ended".to_owned())
     }
 }
@@ -273,16 +285,6 @@ impl SessionError {
 impl From<StoreUnavailable> for SessionError {
     fn from(error: StoreUnavailable) -> Self {
         Self::Store(error)
-    }
-}
-
-impl From<PostError> for SessionError {
-    fn from(error: PostError) -> Self {
-        match error {
-            PostError::Http(error) if error.may_have_arrived() => Self::Unknown(error),
-            PostError::Http(error) => Self::Retry { detail: error.to_string(), after: None },
-            other => Self::Misconfigured(other.to_string()),
-        }
     }
 }
 

@@ -85,7 +85,7 @@ impl AtprotoStrategy {
         let secret = Es256Secret::from_entropy(cx.seed.derive("dpop key"));
         let dpop_key = secret.expose();
         let key = ProofKey::from_secret(secret);
-        let (auth, client_key) = self.client.auth_for_new_sessions();
+        let (auth, client_key) = self.client.auth_for_new_sessions(cx.now);
         let issuer = server.issuer.as_str();
         let channel =
             Backchannel::new(issuer, self.client.id(), &auth, Trust::UserSupplied).with_proof_key(&key);
@@ -262,7 +262,7 @@ fn gives_nonce(response: &Response<Bytes>) -> Result<(), Fault> {
         return Ok(());
     }
     let detail = "the authorization server answered a proof without DPoP-Nonce";
-    Err(Fault::new(FailureKind::BadResponse, detail))
+    Err(Fault::new(FailureKind::DpopNonceMissing, detail))
 }
 
 /// The session that a sign-in by this strategy left behind; `None` for the [`Auth`] of another strategy.

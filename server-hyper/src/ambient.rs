@@ -1,8 +1,8 @@
 //! The clock and the random source of the routes. (The storage crate draws the nonces it seals with by itself.)
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use vestibule_oauth_core::{Seed, UnixTime};
+use vestibule_oauth_core::{BoxFuture, Seed, Timer, UnixTime};
 
 /// The time, in whole seconds. A clock before 1970 reads as 1970.
 pub(crate) fn now() -> UnixTime {
@@ -18,6 +18,15 @@ pub(crate) fn entropy() -> [u8; 32] {
         std::process::abort();
     }
     octets
+}
+
+/// Waits by tokio's clock.
+pub(crate) struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn pause(&self, span: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(span))
+    }
 }
 
 /// Fresh randomness for one phase.

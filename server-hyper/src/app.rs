@@ -16,7 +16,7 @@ use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{DevelopmentNames, Handle};
 use vestibule_dpop::default_signer;
 use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
-use vestibule_storage::{Housekeeping, Opened, WebSession};
+use vestibule_storage::{Housekeeping, KeyPurpose, KeyRing, Opened, RingKey, RingWatch, WebSession};
 use vestibule_strategy::cookie::CookiePolicy;
 use vestibule_strategy::{AssertionKey, FailureKind, Provenance, ReturnTo};
 
@@ -40,6 +40,7 @@ pub struct App {
     pages: Arc<Pages>,
     profiles: Profiles,
     housekeeping: Arc<dyn Housekeeping>,
+    ring_watch: Arc<RingWatch>,
 }
 
 /// What a server is made of.
@@ -88,19 +89,18 @@ impl App {
         login.display = setup.display;
         login.handle_suffix = setup.handle_suffix;
         login.development = setup.development;
-        let keys = setup.store.ring.signing_keys();
         let parts = LoginParts {
             flows: setup.store.flows,
             sessions: setup.store.sessions,
             seal_keys: setup.store.ring.seal_keys(),
-            client_keys: keys
-                .into_iter()
-                .map(|key| AssertionKey::new(key.kid, default_signer(&key.secret)))
-                .collect(),
+            client_keys: client_keys(&setup.store.ring),
             http,
             dns: Arc::new(setup.network.clone()),
         };
-        let hooks = Arc::new(Hall { web: web.clone(), pages: Arc::clone(&pages) });
+        let housekeeping = setup.store.housekeeping;
+        let hooks =
+            Hall { web: web.clone(), pages: Arc::clone(&pages), housekeeping: Arc::clone(&housekeeping) };
+        let hooks = Arc::new(hooks);
         Ok(Self {
             public_url: setup.public_url,
             login: LoginService::new(login, parts, hooks)?,
@@ -109,7 +109,8 @@ impl App {
             body_limit: setup.body_limit,
             pages,
             profiles: Profiles::new(),
-            housekeeping: setup.store.housekeeping,
+            housekeeping,
+            ring_watch: setup.store.ring_watch,
         })
     }
 
@@ -178,8 +179,9 @@ impl App {
     /// `GET /`: who is signed in, or the form that signs in.
     async fn home(&self, parts: request::Parts) -> Response<Bytes> {
         let (web_session, record) = match self.signed_in(&parts).await {
-            Ok(Some(both)) => both,
-            Ok(None) => return self.sign_in_page(&parts),
+            Ok(Visitor::SignedIn(both)) => *both,
+            Ok(Visitor::Nobody) => return self.sign_in_page(&parts, None),
+            Ok(Visitor::Ended) => return self.forgetting(self.sign_in_page(&parts, Some(ENDED))),
             Err(unavailable) => return self.unavailable(&parts, &unavailable),
         };
         let did = web_session.subject;
@@ -195,19 +197,27 @@ impl App {
         respond::page(StatusCode::OK, self.pages.signed_in(&page))
     }
 
-    fn sign_in_page(&self, parts: &request::Parts) -> Response<Bytes> {
+    /// The same answer, taking the session cookie away.
+    fn forgetting(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        response.headers_mut().extend(self.web.clear().map(|cookie| (SET_COOKIE, cookie)));
+        response
+    }
+
+    fn sign_in_page(&self, parts: &request::Parts, problem: Option<Problem<'_>>) -> Response<Bytes> {
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         let params = Params::parse(query, &FormRules::DEFAULT).unwrap_or_default();
         let return_to =
             params.value("return_to").and_then(|text| ReturnTo::parse(text, &self.public_url).ok());
-        let page = SignIn { return_to: return_to.as_ref().map(ReturnTo::as_str), ..SignIn::default() };
+        let return_to = return_to.as_ref().map(ReturnTo::as_str);
+        let page = SignIn { return_to, problem, ..SignIn::default() };
         respond::page(StatusCode::OK, self.pages.sign_in(&page))
     }
 
     /// `GET /session`: who is signed in, for an app's own front end. Never a token.
     async fn session(&self, parts: &request::Parts) -> Response<Bytes> {
         match self.signed_in(parts).await {
-            Ok(Some((web_session, record))) => {
+            Ok(Visitor::SignedIn(both)) => {
+                let (web_session, record) = *both;
                 let body = json!({
                     "did": record.key.did().as_str(),
                     "handle": record.handle.as_ref().map(Handle::as_str),
@@ -218,7 +228,8 @@ impl App {
                 });
                 respond::json_answer(StatusCode::OK, &body)
             }
-            Ok(None) => not_signed_in(),
+            Ok(Visitor::Nobody) => not_signed_in(),
+            Ok(Visitor::Ended) => self.forgetting(session_ended()),
             Err(unavailable) => self.unavailable(parts, &unavailable),
         }
     }
@@ -271,6 +282,19 @@ impl App {
         self.login.client()
     }
 
+    /// Takes up the keys that another process has added to the store, as `vestibule key rotate` does; to be called every few
+    /// seconds.
+    pub async fn take_up_keys(&self) {
+        match self.ring_watch.changed().await {
+            Ok(Some(ring)) => {
+                tracing::info!("the keys in the store have changed");
+                self.login.client().take_up(client_keys(&ring));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the keys in the store were not looked at"),
+        }
+    }
+
     /// Throws away what has expired, and ends the sessions at people's servers that no browser uses any more; to be called
     /// now and then.
     pub async fn sweep(&self) {
@@ -311,21 +335,18 @@ impl App {
         self.login.at_rest().await;
     }
 
-    /// The browser's session and the session at the person's server behind it, both alive.
-    async fn signed_in(
-        &self,
-        parts: &request::Parts,
-    ) -> Result<Option<(WebSession, SessionRecord)>, StoreUnavailable> {
+    /// Who is signed in with the browser that asks.
+    async fn signed_in(&self, parts: &request::Parts) -> Result<Visitor, StoreUnavailable> {
         let Some(web_session) = self.web.current(&parts.headers, ambient::now()).await? else {
-            return Ok(None);
+            return Ok(Visitor::Nobody);
         };
         let record = match &web_session.session {
             Some(key) => self.login.sessions().load(key).await?,
             None => None,
         };
         match record {
-            Some(record) => Ok(Some((web_session, record))),
-            None => self.web.forget(&web_session).await.map(|()| None),
+            Some(record) => Ok(Visitor::SignedIn(Box::new((web_session, record)))),
+            None => self.web.forget(&web_session).await.map(|()| Visitor::Ended),
         }
     }
 
@@ -380,6 +401,22 @@ impl fmt::Debug for App {
     }
 }
 
+/// The keys that sign for the client, newest first. A new one is published for a while before it signs.
+fn client_keys(ring: &KeyRing) -> Vec<AssertionKey> {
+    let made = |kid: &str| ring.keys(KeyPurpose::Sign).find(|key| key.id() == kid).map(RingKey::created_at);
+    ring.signing_keys()
+        .into_iter()
+        .map(|key| {
+            let used_from = made(&key.kid).map(|made| made.after(PUBLISHED_FIRST));
+            let assertion_key = AssertionKey::new(key.kid, default_signer(&key.secret));
+            used_from.into_iter().fold(assertion_key, AssertionKey::used_from)
+        })
+        .collect()
+}
+
+/// How long a new key is published before it signs: the reference server remembers a client's keys for 10 minutes.
+const PUBLISHED_FIRST: Duration = Duration::from_secs(15 * 60);
+
 /// How many sessions are ended side by side.
 const ENDED_AT_ONCE: usize = 16;
 
@@ -387,6 +424,7 @@ const ENDED_AT_ONCE: usize = 16;
 struct Hall {
     web: WebSessions,
     pages: Arc<Pages>,
+    housekeeping: Arc<dyn Housekeeping>,
 }
 
 impl LoginHooks for Hall {
@@ -400,6 +438,7 @@ impl LoginHooks for Hall {
                 Ok(cookie) => cookie,
                 Err(error) => return self.not_signed_in(&login, request, &error).await,
             };
+            self.end_surplus(&login).await;
             // The session this browser had before is over. Its server may be slow to hear of it, so nobody waits.
             match self.web.leave(&request.headers).await {
                 Ok(Some(former)) => {
@@ -434,15 +473,31 @@ impl LoginHooks for Hall {
             } else {
                 respond::failure_answer(failure)
             };
-            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
-            }
+            let after = match response.status() {
+                StatusCode::SERVICE_UNAVAILABLE => Some("2"),
+                StatusCode::TOO_MANY_REQUESTS => Some("60"),
+                _ => None,
+            };
+            response.headers_mut().extend(after.map(|after| (RETRY_AFTER, HeaderValue::from_static(after))));
             response
         })
     }
 }
 
 impl Hall {
+    /// Ends the sessions that this person has beyond what anybody needs, those used longest ago first.
+    async fn end_surplus(&self, login: &FinishedLogin) {
+        match self.housekeeping.surplus(login.session.did()).await {
+            Ok(surplus) => {
+                for session in surplus {
+                    let (web, sessions) = (self.web.clone(), Arc::clone(&login.sessions));
+                    login.carry_out(async move { web.end_upstream(&session, &sessions).await });
+                }
+            }
+            Err(error) => tracing::warn!(%error, "surplus sessions were not ended"),
+        }
+    }
+
     /// Nothing here holds the session that was just made, so it ends.
     async fn not_signed_in(
         &self,
@@ -467,6 +522,26 @@ impl Hall {
 pub(crate) fn not_signed_in() -> Response<Bytes> {
     respond::error_answer(StatusCode::UNAUTHORIZED, "not_signed_in", "Nobody is signed in with this browser.")
 }
+
+/// The answer to a program whose person has to sign in again.
+pub(crate) fn session_ended() -> Response<Bytes> {
+    respond::error_answer(StatusCode::UNAUTHORIZED, ENDED.code, ENDED.sentence)
+}
+
+/// Who stands before a page.
+enum Visitor {
+    /// Nobody that is known.
+    Nobody,
+    /// Somebody whose session at their own server is over.
+    Ended,
+    /// Somebody, both sessions alive.
+    SignedIn(Box<(WebSession, SessionRecord)>),
+}
+
+const ENDED: Problem<'static> = Problem {
+    sentence: "Your session at your own server is over: it was ended there, or could not be renewed. Sign in again.",
+    code: "session_ended",
+};
 
 pub(crate) fn whole(response: Response<Bytes>) -> Response<Body> {
     response.map(Body::from)

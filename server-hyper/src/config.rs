@@ -54,10 +54,13 @@ pub(crate) enum KeyCommand {
     #[command(after_help = "Example:\n  vestibule key list --store sqlite:vestibule.db")]
     List(StoreArgs),
     /// Add a new key of each kind; the old ones go on opening and publishing what was made with them.
-    #[command(
-        after_help = "Example:\n  vestibule key rotate --store sqlite:vestibule.db\n\nRestart the server to use the new keys."
-    )]
+    #[command(after_help = "Example:\n  vestibule key rotate --store sqlite:vestibule.db")]
     Rotate(StoreArgs),
+    /// Throw away an older signing key that no session needs any more.
+    #[command(
+        after_help = "Example:\n  vestibule key list\n  vestibule key retire KEY --store sqlite:vestibule.db"
+    )]
+    Retire(RetireArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -66,7 +69,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "VESTIBULE_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
     /// Where people reach this server; the only source of the URLs it builds. https, unless on loopback. [default:
-    /// http://127.0.0.1:<port>]
+    /// http://127.0.0.1:PORT]
     #[arg(long, env = "VESTIBULE_PUBLIC_URL")]
     pub(crate) public_url: Option<Url>,
     /// The largest body that /xrpc passes on to a person's server, in octets.
@@ -93,6 +96,14 @@ pub(crate) struct StoreArgs {
     /// Configuration file. [default: vestibule.toml, if there is one]
     #[arg(long, env = "VESTIBULE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RetireArgs {
+    /// The key's name, as `vestibule key list` shows it.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 impl StoreArgs {

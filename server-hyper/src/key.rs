@@ -2,22 +2,28 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use vestibule_storage::{KeyPurpose, MasterSecret, rotate_ring_key};
+use vestibule_storage::{KeyPurpose, MasterSecret, Retired, RingKey, rotate_ring_key};
 
-use crate::config::StoreArgs;
+use crate::config::{RetireArgs, StoreArgs};
 use crate::{Failed, now, open_store};
 
-/// Lists names, uses and ages; never a key.
+/// Lists names, uses, ages and how many sessions need a key; never a key.
 pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
     args.config()?; // a file that is named and not there is a mistake, here too
     let store = open_store(args).await?;
+    let uses = store.key_ring.sessions_by_client_key().await?;
     let mut out = std::io::stdout();
     for purpose in KeyPurpose::ALL {
         for (place, key) in store.ring.keys(purpose).enumerate() {
             let days = now().since(key.created_at()).as_secs() / 86_400;
             let state = if place == 0 { "in use" } else { "older" };
-            writeln!(out, "{:<5} {:<44} {state:<7} {days} days", key.purpose().as_str(), key.id())?;
+            let needed = match purpose {
+                KeyPurpose::Sign => format!("  needed by {} sessions", uses.of(key.id())),
+                _ => String::new(),
+            };
+            writeln!(out, "{:<5} {:<44} {state:<7} {days} days{needed}", purpose.as_str(), key.id())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -25,16 +31,51 @@ pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
 
 /// Adds a key of each kind, in front of those that are there.
 pub(crate) async fn rotate(args: &StoreArgs) -> Result<ExitCode, Failed> {
-    args.config()?; // a file that is named and not there is a mistake, here too
+    args.config()?;
     let store = open_store(args).await?;
+    let master = MasterSecret::load(&args.secret_file)?;
     let mut out = std::io::stdout();
     for purpose in KeyPurpose::ALL {
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy)?;
-        let master = MasterSecret::load(&args.secret_file)?;
         let id = rotate_ring_key(&*store.key_ring, &master, purpose, entropy, now()).await?;
         writeln!(out, "{:<5} {id}", purpose.as_str())?;
     }
-    writeln!(out, "restart the server to use the new keys")?;
+    writeln!(
+        out,
+        "a running server publishes the new signing key within seconds, and signs with it in 15 minutes"
+    )?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Throws away a key that is older than the one in use and that no session needs.
+pub(crate) async fn retire(args: &RetireArgs) -> Result<ExitCode, Failed> {
+    args.store.config()?;
+    let store = open_store(&args.store).await?;
+    let signing = || store.ring.keys(KeyPurpose::Sign);
+    if !signing().any(|key| key.id() == args.id) {
+        return Err(
+            format!("{} is not a signing key of this store: see `vestibule key list`", args.id).into()
+        );
+    }
+    // A login that is on its way was begun with a key that no session shows yet.
+    let newest = signing().map(RingKey::created_at).max();
+    if newest.is_some_and(|made| now().since(made) < LOGINS_ON_THEIR_WAY) {
+        return Err("the newest key is not in use everywhere yet: try again in half an hour".into());
+    }
+    let why = match store.key_ring.retire(&args.id).await? {
+        Retired::Retired => {
+            writeln!(std::io::stdout(), "{} is retired", args.id)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Retired::InUse => "is the one in use: rotate first".to_owned(),
+        Retired::Needed(sessions) => {
+            format!("is needed by {sessions} sessions: it stays until they have ended")
+        }
+        Retired::Missing => "is not in the store: see `vestibule key list`".to_owned(),
+    };
+    Err(format!("key {} {why}", args.id).into())
+}
+
+/// A new key signs after 15 minutes, and a login begun before may take 10.
+const LOGINS_ON_THEIR_WAY: Duration = Duration::from_secs(30 * 60);

@@ -195,7 +195,9 @@ impl LoginService {
         let client = Arc::new(client.map_err(SetupError::Client)?.with_display(setup.display));
         let options = ResolveOptions::new(setup.plc_url).with_development(setup.development);
         let directory = Arc::new(Directory::new(options, parts.dns));
-        let sessions = Arc::new(Sessions::new(parts.sessions, Arc::clone(&client)));
+        let timer = Arc::new(ambient::TokioTimer);
+        let sessions = Sessions::new(parts.sessions, Arc::clone(&client), Arc::clone(&directory), timer);
+        let sessions = Arc::new(sessions);
         let strategy =
             AtprotoStrategy::new(Arc::clone(&client), Arc::clone(&directory), Arc::clone(&sessions))
                 .with_handle_suffix(setup.handle_suffix);

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             Command::Check(args) => check::run(&args).await,
             Command::Key(KeyCommand::List(args)) => key::list(&args).await,
             Command::Key(KeyCommand::Rotate(args)) => key::rotate(&args).await,
+            Command::Key(KeyCommand::Retire(args)) => key::retire(&args).await,
         }
     });
     outcome.unwrap_or_else(|error| fail(&error))

@@ -28,6 +28,9 @@ const DRAIN: Duration = Duration::from_secs(45);
 /// How often expired rows are thrown away.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether another process has changed the keys in the store.
+const LOOK_AT_KEYS_EVERY: Duration = Duration::from_secs(5);
+
 /// Serves `app` until SIGTERM or SIGINT, then lets what is under way come to its end.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -37,7 +40,7 @@ pub(crate) async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     announce(listener.local_addr()?)?;
-    let sweeping = tokio::spawn(sweep_now_and_then(Arc::clone(&app)));
+    let looking_after = tokio::spawn(look_after(Arc::clone(&app)));
 
     let connections = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -90,7 +93,7 @@ pub(crate) async fn serve(
     if tokio::time::timeout(DRAIN, ended).await.is_err() {
         tracing::warn!("some requests were still under way after {} seconds", DRAIN.as_secs());
     }
-    sweeping.abort();
+    looking_after.abort();
     Ok(())
 }
 
@@ -114,10 +117,13 @@ fn announce(address: SocketAddr) -> std::io::Result<()> {
     out.flush()
 }
 
-async fn sweep_now_and_then(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+async fn look_after(app: Arc<App>) {
+    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
+    let mut looks = tokio::time::interval(LOOK_AT_KEYS_EVERY);
     loop {
-        ticks.tick().await;
-        app.sweep().await;
+        tokio::select! {
+            _ = sweeps.tick() => app.sweep().await,
+            _ = looks.tick() => app.take_up_keys().await,
+        }
     }
 }

@@ -26,7 +26,7 @@ use vestibule_storage::WebSession;
 use vestibule_strategy::Provenance;
 
 use crate::ambient;
-use crate::app::{App, not_signed_in, whole};
+use crate::app::{App, not_signed_in, session_ended, whole};
 use crate::body::{Body, BodyError};
 use crate::outgoing::{Outgoing, too_large};
 use crate::respond::{self, Refusal};
@@ -145,6 +145,7 @@ impl App {
             let response = self.send(call, &ready, Full::new(body.clone())).await?;
             match ready.observe(&call.url, &response, ambient::now()) {
                 ResourceAnswer::NonceWanted if tries.may_answer_nonce() => {}
+                ResourceAnswer::TimeRefused if tries.may_correct_time() => {}
                 ResourceAnswer::TokenRefused if tries.may_renew() => {
                     let key = ready.record().key.clone();
                     ready = self.ready_session(key, Some(ready)).await.map_err(CallError::Session)?;
@@ -217,8 +218,7 @@ impl App {
                 if let Err(error) = self.web.forget(web_session).await {
                     return self.unavailable(parts, &error);
                 }
-                let sentence = "Your session at your server is over. Sign in again.";
-                let mut response = respond::error_answer(StatusCode::UNAUTHORIZED, "session_ended", sentence);
+                let mut response = session_ended();
                 response.headers_mut().extend(self.web.clear().map(|cookie| (SET_COOKIE, cookie)));
                 response
             }
@@ -287,16 +287,21 @@ enum CallError {
     TooLarge,
 }
 
-/// Which second tries were made: one for a nonce with each token, one for a token.
+/// Which second tries were made: one for a nonce with each token, one for the time, one for a token.
 #[derive(Default)]
 struct Tries {
     nonce: bool,
+    time: bool,
     token: bool,
 }
 
 impl Tries {
     fn may_answer_nonce(&mut self) -> bool {
         !std::mem::replace(&mut self.nonce, true)
+    }
+
+    fn may_correct_time(&mut self) -> bool {
+        !std::mem::replace(&mut self.time, true)
     }
 
     fn may_renew(&mut self) -> bool {

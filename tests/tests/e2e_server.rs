@@ -275,3 +275,23 @@ async fn no_secret_is_in_the_logs_even_when_they_say_everything() {
         assert!(!logs.contains(start), "{start:?} is in the logs");
     }
 }
+
+#[tokio::test]
+async fn logins_are_counted_by_who_starts_them() {
+    let args = ["--client-address-header", "x-forwarded-for"];
+    let vestibule = Vestibule::start(VestibuleConfig::default().with_args(&args)).await;
+    let mut browser = Browser::new();
+    let url = vestibule.url("/login?handle=nodot");
+    for n in 0..31 {
+        // What the person wrote into the header is not believed, what the proxy put behind it is.
+        let said = format!("198.51.100.{n}, 203.0.113.9");
+        let answer = browser.get(&url, &[("x-forwarded-for", &said)]).await;
+        let expected = if n < 30 { (400, "invalid_handle") } else { (429, "rate_limited") };
+        assert_eq!((answer.status(), answer.json()["error"].as_str().unwrap()), expected, "start {n}");
+        assert_eq!(answer.header("retry-after").is_some(), n == 30);
+    }
+    let other = browser.get(&url, &[("x-forwarded-for", "203.0.113.10")]).await;
+    assert_eq!(other.status(), 400);
+    // Without the header there is nobody to count by.
+    assert_eq!(browser.get(&url, &[]).await.status(), 400);
+}

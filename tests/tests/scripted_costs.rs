@@ -151,18 +151,34 @@ fn no_look_up_is_made_twice_in_one_login() {
     assert_eq!(gets, lines);
 }
 
-/// A session in use: no request of its own before the tokens are due, one to refresh them.
+/// A session in use: no request of its own before the tokens are due; then one to refresh them, after three that make sure
+/// of who rules the account (R101).
 #[test]
 fn a_session_that_is_not_due_costs_nothing() {
     let world = World::web();
     world.login(HANDLE);
     let key = world.store.only_session().key;
     world.net.forget_calls();
-    for (seconds, expected) in [(0, 0), (200, 0), (100, 1), (0, 1)] {
+    for (seconds, expected) in [(0, 0), (200, 0), (100, 4), (0, 4)] {
         world.pass(seconds);
         let seed = Seed::from_entropy(entropy(seconds));
         block_on(world.sessions.ready(&key, &seed, world.now(), &*world.net)).unwrap();
         assert_eq!(world.net.calls().len(), expected, "{seconds} s later");
     }
-    assert_eq!(cost(&world.net.calls()), Cost { keys: 1, signatures: 2, requests: 1 });
+    assert_eq!(cost(&world.net.calls()), Cost { keys: 1, signatures: 2, requests: 4 });
+}
+
+/// A token that is refused before its time costs one request; after a login by handle the first one also reads the document
+/// again, which was remembered by the handle.
+#[test]
+fn a_refresh_soon_after_the_login_asks_for_tokens_only() {
+    for (typed, requests) in [(ALICE, 1), (HANDLE, 2)] {
+        let world = World::web();
+        world.login(typed);
+        let session = world.ready(&world.store.only_session().key).unwrap();
+        world.net.forget_calls();
+        world.pass(200);
+        block_on(world.sessions.renewed(&session, &world.seed(), world.now(), &*world.net)).unwrap();
+        assert_eq!(cost(&world.net.calls()), Cost { keys: 1, signatures: 2, requests }, "{typed}");
+    }
 }

@@ -175,6 +175,7 @@ fn refused(row: &str, world: &World, code: &str, status: u16) -> FailureKind {
     assert_eq!((failure.kind().code(), failure.kind().status().as_u16()), (code, status), "{row}: {failure}");
     assert_eq!(failure.phase(), Phase::Request, "{row}");
     assert!(!failure.for_person().is_empty(), "{row}");
+    world.shows_no_secret(row, &format!("{failure} {failure:?} {}", failure.for_person()));
     assert!(world.store.is_empty(), "{row}: something was kept");
     assert_eq!(world.net.count("POST", TOKEN), 0, "{row}");
     failure.kind().clone()
@@ -569,13 +570,13 @@ fn r93_a_server_that_does_not_answer_a_proof_with_a_nonce_is_refused() {
     let world = World::web();
     let answer = json!({"request_uri": "urn:a", "expires_in": 300});
     world.net.answer("POST", PAR, vestibule_tests::json(201, &answer));
-    refused("no nonce", &world, "bad_response", 502);
+    refused("no nonce", &world, "dpop_nonce_missing", 502);
 
     // A server that is known gives one with every answer all the same.
     let world = World::web();
     world.login(HANDLE);
     world.net.answer("POST", PAR, vestibule_tests::json(201, &answer));
-    assert_eq!(world.refusal(HANDLE).kind(), &FailureKind::BadResponse);
+    assert_eq!(world.refusal(HANDLE).kind(), &FailureKind::DpopNonceMissing);
 }
 
 #[test]

@@ -3,9 +3,7 @@
 
 mod scripted_world;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,37 +11,32 @@ use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use url::Url;
 use vestibule_atproto_identity::login::{
-    ClientKey, Ended, ReadySession, ResourceAnswer, SessionError, SessionKey, SessionRecord, SessionStore,
-    Sessions,
+    ClientKey, Ended, ReadySession, ResourceAnswer, SessionError, SessionKey, SessionRecord,
 };
 use vestibule_dpop::{DefaultVerifier, Expected, NonceMemory, TargetUri};
-use vestibule_oauth_core::{
-    BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, Seed, Trust, UnixTime,
-};
-use vestibule_tests::{NOW, ScriptedNetwork, block_on, redirect, text};
+use vestibule_oauth_core::{HttpErrorKind, Seed, Trust, UnixTime};
+use vestibule_tests::{NOW, block_on, redirect, text};
 
 use scripted_world::{
-    ACCESS_LIFE, BOB, Client, HANDLE, Keeping, PAR, REVOKE, TOKEN, World, application, lock, parts,
+    ACCESS_LIFE, BOB, Client, HANDLE, LOOK_UPS, PAR, REVOKE, Running, Slow, TOKEN, World, application, join,
+    lock, parts,
 };
 
-/// Somebody is signed in, and nothing was asked since.
 fn signed_in(client: Client) -> (World, SessionKey) {
-    let world = World::new(client, Keeping::Store);
-    world.login(HANDLE);
-    world.net.forget_calls();
-    let key = world.store.only_session().key;
-    (world, key)
+    World::signed_in(client)
 }
 
-/// The same, its access token at its end.
 fn due(client: Client) -> (World, SessionKey) {
-    let (world, key) = signed_in(client);
-    world.pass(ACCESS_LIFE.as_secs());
-    (world, key)
+    World::due(client)
 }
 
 fn ready(world: &World, key: &SessionKey) -> Result<ReadySession, SessionError> {
-    block_on(world.sessions.ready(key, &world.seed(), world.now(), &*world.net))
+    world.ready(key)
+}
+
+/// What a refresh asks when nothing is remembered: who rules the account (R101), and then for tokens.
+fn whole_refresh() -> Vec<String> {
+    LOOK_UPS.map(str::to_owned).into_iter().chain([format!("POST {TOKEN}")]).collect()
 }
 
 fn access_token(session: &ReadySession) -> &str {
@@ -101,7 +94,7 @@ fn a_token_that_is_good_is_handed_out_as_it_is() {
 fn a_due_token_is_replaced_stored_and_handed_out() {
     let (world, key) = due(Client::Web);
     let session = ready(&world, &key).unwrap();
-    assert_eq!(world.net.log(), [format!("POST {TOKEN}")]);
+    assert_eq!(world.net.log(), whole_refresh());
     assert_eq!(access_token(&session), "at-4");
     let stored = world.store.only_session();
     assert_eq!(stored.to_octets(), session.record().to_octets(), "what is handed out is what is stored");
@@ -145,8 +138,7 @@ fn r85_a_refresh_is_signed_by_the_client_key_of_the_session() {
         assert_eq!(world.store.only_session().client_key.map(|key| key.kid).as_deref(), Some("new"));
         let redirect_uri = world.site.join("callback").unwrap();
         let client = application(Client::Web, &world.site, &redirect_uri, kids);
-        let sessions = Sessions::new(Arc::clone(&world.store) as Arc<dyn SessionStore>, Arc::new(client));
-        let outcome = block_on(sessions.ready(&key, &world.seed(), world.now(), &*world.net));
+        let outcome = world.ready_at(&world.node_of(&Arc::new(client)), &key);
         match expected {
             Ok(kid) => {
                 outcome.unwrap();
@@ -154,7 +146,7 @@ fn r85_a_refresh_is_signed_by_the_client_key_of_the_session() {
             }
             Err(()) => {
                 assert!(matches!(outcome.unwrap_err(), SessionError::Misconfigured(_)));
-                assert_eq!(world.net.log(), [""; 0], "nothing is sent under another key");
+                assert_eq!(world.net.count("POST", TOKEN), 0, "nothing is sent under another key");
                 assert_eq!(world.store.only_session().generation, 0, "the session is kept");
             }
         }
@@ -168,9 +160,7 @@ fn a_session_outlives_the_process() {
         let (world, key) = due(client);
         let octets = world.store.only_session().to_octets().unwrap();
         world.store.put_session(&SessionRecord::from_octets(&octets).unwrap());
-        let again =
-            Sessions::new(Arc::clone(&world.store) as Arc<dyn SessionStore>, Arc::clone(&world.client));
-        let session = block_on(again.ready(&key, &world.seed(), world.now(), &*world.net)).unwrap();
+        let session = world.ready_at(&world.node(), &key).unwrap();
         assert_eq!(access_token(&session), "at-4");
         assert_eq!(world.net.count("POST", TOKEN), 2, "R92: once more, with the nonce");
     }
@@ -195,41 +185,6 @@ fn what_a_refresh_does_not_say_stays_as_it_was() {
 
 // One at a time.
 
-/// A network that lets everybody else go first, a few times, before it answers.
-struct Slow<'a>(&'a ScriptedNetwork);
-
-impl HttpClient for Slow<'_> {
-    fn send<'a>(&'a self, call: HttpCall) -> BoxFuture<'a, Result<Response<Bytes>, HttpError>> {
-        Box::pin(async move {
-            let mut rounds = 0;
-            std::future::poll_fn(move |_| {
-                rounds += 1;
-                if rounds > 5 { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            self.0.send(call).await
-        })
-    }
-}
-
-/// Runs them side by side, each a step at a time.
-fn join<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
-    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    for _round in 0..1000 {
-        for (future, slot) in futures.iter_mut().zip(&mut done) {
-            if slot.is_none()
-                && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-            {
-                *slot = Some(output);
-            }
-        }
-        if done.iter().all(Option::is_some) {
-            return done.into_iter().flatten().collect();
-        }
-    }
-    panic!("they wait for each other");
-}
-
 #[test]
 fn r99_of_many_who_want_a_token_one_asks_for_it() {
     for stale in [false, true] {
@@ -240,7 +195,7 @@ fn r99_of_many_who_want_a_token_one_asks_for_it() {
         }
         let network = Slow(&world.net);
         let (now, seeds) = (world.now(), (0..20).map(|_| world.seed()).collect::<Vec<_>>());
-        let futures = seeds.iter().map(|seed| -> Pin<Box<dyn Future<Output = _>>> {
+        let futures = seeds.iter().map(|seed| -> Running<'_, _> {
             if stale {
                 Box::pin(world.sessions.renewed(&seen, seed, now, &network))
             } else {
@@ -252,8 +207,13 @@ fn r99_of_many_who_want_a_token_one_asks_for_it() {
         for outcome in outcomes {
             assert_eq!(access_token(&outcome.unwrap()), "at-4", "stale {stale}");
         }
-        assert_eq!(world.net.log(), [format!("POST {TOKEN}")], "stale {stale}");
+        for line in whole_refresh() {
+            let asked = world.net.log().into_iter().filter(|asked| *asked == line).count();
+            assert!(asked <= 1, "stale {stale}: {line} {asked} times");
+        }
+        assert_eq!(world.net.count("POST", TOKEN), 1, "stale {stale}");
         assert_eq!(world.store.only_session().generation, 1);
+        assert!(!world.store.is_leased(&key), "stale {stale}");
     }
 }
 
@@ -269,9 +229,10 @@ fn sessions_do_not_wait_for_each_other() {
     world.net.forget_calls();
     let network = Slow(&world.net);
     let (now, seeds) = (world.now(), [world.seed(), world.seed()]);
-    let futures = keys.iter().zip(&seeds).map(|(key, seed)| -> Pin<Box<dyn Future<Output = _>>> {
-        Box::pin(world.sessions.ready(key, seed, now, &network))
-    });
+    let futures = keys
+        .iter()
+        .zip(&seeds)
+        .map(|(key, seed)| -> Running<'_, _> { Box::pin(world.sessions.ready(key, seed, now, &network)) });
     for outcome in join(futures.collect()) {
         outcome.unwrap();
     }
@@ -318,7 +279,7 @@ fn r102_tokens_that_the_store_did_not_take_are_stored_when_it_is_back() {
         assert!(matches!(ready(&world, &key), Err(SessionError::Store(_))));
     }
     assert_eq!(world.net.count("POST", TOKEN), 1, "the refresh token is spent: it is not sent again");
-    lock(&world.store.broken).clear();
+    world.store.is_mended();
     assert_eq!(access_token(&ready(&world, &key).unwrap()), "at-4");
     let stored = world.store.only_session();
     assert_eq!((stored.access_token.expose().as_str(), stored.generation), ("at-4", 1));
@@ -331,9 +292,9 @@ fn who_waited_for_a_refresh_that_failed_asks_no_second_time() {
     world.net.answer("POST", TOKEN, text(503, ""));
     let network = Slow(&world.net);
     let (now, seeds) = (world.now(), (0..20).map(|_| world.seed()).collect::<Vec<_>>());
-    let futures = seeds.iter().map(|seed| -> Pin<Box<dyn Future<Output = _>>> {
-        Box::pin(world.sessions.ready(&key, seed, now, &network))
-    });
+    let futures = seeds
+        .iter()
+        .map(|seed| -> Running<'_, _> { Box::pin(world.sessions.ready(&key, seed, now, &network)) });
     for outcome in join(futures.collect()) {
         assert!(matches!(outcome, Err(SessionError::Retry { .. })), "{outcome:?}");
     }
@@ -348,9 +309,9 @@ fn no_more_than_so_many_wait_for_a_refresh() {
     let (world, key) = due(Client::Web);
     let network = Slow(&world.net);
     let (now, seeds) = (world.now(), (0..200).map(|_| world.seed()).collect::<Vec<_>>());
-    let futures = seeds.iter().map(|seed| -> Pin<Box<dyn Future<Output = _>>> {
-        Box::pin(world.sessions.ready(&key, seed, now, &network))
-    });
+    let futures = seeds
+        .iter()
+        .map(|seed| -> Running<'_, _> { Box::pin(world.sessions.ready(&key, seed, now, &network)) });
     let (served, sent_away): (Vec<_>, Vec<_>) = join(futures.collect()).into_iter().partition(Result::is_ok);
     assert_eq!((served.len(), sent_away.len()), (65, 135)); // one refreshes, 64 wait
     assert!(sent_away.iter().all(|outcome| matches!(outcome, Err(SessionError::Retry { .. }))));
@@ -495,32 +456,96 @@ fn r92_a_refresh_is_tried_twice_at_most() {
     });
     assert!(matches!(ready(&world, &key), Err(SessionError::Retry { .. })));
     assert_eq!(world.net.count("POST", TOKEN), 2);
+    let refreshes = world.net.calls_to("POST", TOKEN);
     let nonces: Vec<_> =
-        world.net.calls().iter().map(|call| parts(call.header("dpop").unwrap()).1["nonce"].clone()).collect();
+        refreshes.iter().map(|call| parts(call.header("dpop").unwrap()).1["nonce"].clone()).collect();
     assert_eq!(nonces, [json!("nonce-1"), json!("n1")], "the second with the nonce of the first");
     assert_eq!(world.store.only_session().generation, 0);
 }
 
+/// An answer that got lost is asked for once more: a server that had not acted yet gives tokens, and one that had ends the
+/// session.
 #[test]
-fn r104_a_lost_answer_is_not_a_refusal() {
-    for (kind, lost) in [
-        (HttpErrorKind::AnswerLost, true),
-        (HttpErrorKind::AnswerTimeout, true),
-        (HttpErrorKind::TooLarge, true),
-        (HttpErrorKind::Connect, false),
-        (HttpErrorKind::ConnectTimeout, false),
-        (HttpErrorKind::UnknownHost, false),
-        (HttpErrorKind::Blocked, false),
+fn r104_a_lost_answer_is_asked_for_once_more() {
+    for kind in [HttpErrorKind::AnswerLost, HttpErrorKind::TooLarge] {
+        let (world, key) = due(Client::Web);
+        world.net.queue_failure("POST", TOKEN, kind);
+        assert_eq!(access_token(&ready(&world, &key).unwrap()), "at-4", "{kind:?}");
+        assert_eq!(world.net.count("POST", TOKEN), 2, "{kind:?}");
+
+        // The second try's fate, and what becomes of the session.
+        type Then = fn(&World);
+        let rows: [(&str, Then, Option<&str>); 6] = [
+            ("lost again", |world| _ = world.net.queue_failure("POST", TOKEN, LOST), Some("lost twice")),
+            (
+                "refused",
+                |world| _ = world.net.queue("POST", TOKEN, says(400, "invalid_grant")),
+                Some("invalid_grant"),
+            ),
+            (
+                "no connection",
+                |world| _ = world.net.queue_failure("POST", TOKEN, HttpErrorKind::Connect),
+                None,
+            ),
+            (
+                "too slow",
+                |world| _ = world.net.queue_failure("POST", TOKEN, HttpErrorKind::AnswerTimeout),
+                None,
+            ),
+            ("500", |world| _ = world.net.queue("POST", TOKEN, text(500, "")), None),
+            ("429", |world| _ = world.net.queue("POST", TOKEN, text(429, "")), None),
+        ];
+        for (row, then, why) in rows {
+            let (world, key) = due(Client::Web);
+            world.net.queue_failure("POST", TOKEN, kind);
+            then(&world);
+            let error = ready(&world, &key).unwrap_err();
+            world.shows_no_secret(row, &format!("{error} {error:?}"));
+            match (&error, why) {
+                (SessionError::Gone(reason), Some(why)) => assert!(reason.contains(why), "{row}: {reason}"),
+                (SessionError::Retry { after: None, .. }, None) => {}
+                other => panic!("{kind:?}, {row}: {other:?}"),
+            }
+            assert_eq!(world.store.is_empty(), why.is_some(), "{kind:?}, {row}");
+            assert_eq!(world.net.count("POST", TOKEN), 2, "{kind:?}, {row}: once more and no more");
+            assert!(!world.store.is_leased(&key), "{kind:?}, {row}");
+        }
+    }
+}
+
+const LOST: HttpErrorKind = HttpErrorKind::AnswerLost;
+
+/// What the real servers do: the token was spent by the request whose answer got lost.
+#[test]
+fn r104_a_server_that_acted_on_what_it_did_not_answer_ends_the_session() {
+    for client in [Client::Loopback, Client::Web] {
+        let (world, key) = due(client);
+        world.loses_answers(1, LOST);
+        let SessionError::Gone(why) = ready(&world, &key).unwrap_err() else { panic!("{client:?}") };
+        assert!(why.contains("invalid_grant"), "{why}");
+        assert!(world.store.is_empty());
+        assert!(matches!(ready(&world, &key), Err(SessionError::Gone(_))), "nobody asks again");
+        assert_eq!(world.net.count("POST", TOKEN), 2);
+    }
+}
+
+/// A refresh that was not answered in time, or not sent at all, may be tried again later.
+#[test]
+fn r103_a_server_that_cannot_be_reached_ends_no_session() {
+    for kind in [
+        HttpErrorKind::AnswerTimeout,
+        HttpErrorKind::Connect,
+        HttpErrorKind::ConnectTimeout,
+        HttpErrorKind::UnknownHost,
+        HttpErrorKind::Blocked,
     ] {
         let (world, key) = due(Client::Web);
         world.net.queue_failure("POST", TOKEN, kind);
         let error = ready(&world, &key).unwrap_err();
-        match error {
-            SessionError::Unknown(error) => assert!(lost && error.kind() == kind, "{error}"),
-            SessionError::Retry { after: None, .. } => assert!(!lost, "{kind:?}"),
-            other => panic!("{kind:?}: {other:?}"),
-        }
+        assert!(matches!(error, SessionError::Retry { after: None, .. }), "{kind:?}: {error:?}");
+        world.shows_no_secret("unreachable", &format!("{error} {error:?}"));
         assert_eq!(world.net.count("POST", TOKEN), 1, "{kind:?}: not sent again behind anybody's back");
+        assert!(!world.store.is_leased(&key), "{kind:?}");
         // The session is kept, and the next refresh tells.
         assert_eq!(access_token(&ready(&world, &key).unwrap()), "at-4", "{kind:?}");
     }
@@ -529,9 +554,10 @@ fn r104_a_lost_answer_is_not_a_refusal() {
 #[test]
 fn r100_tokens_of_another_account_or_without_a_key_end_the_session() {
     type Edit = fn(&mut Value);
-    let rows: [(&str, Edit); 2] = [
+    let rows: [(&str, Edit); 3] = [
         ("another sub", |answer| answer["sub"] = json!(BOB)),
         ("Bearer", |answer| answer["token_type"] = json!("Bearer")),
+        ("a scope without atproto", |answer| answer["scope"] = json!("transition:generic")),
     ];
     for (row, edit) in rows {
         let (world, key) = due(Client::Web);
@@ -552,7 +578,7 @@ fn a_session_without_refresh_token_ends_with_its_access_token() {
     world.pass(ACCESS_LIFE.as_secs());
     assert!(matches!(ready(&world, &key), Err(SessionError::Gone(_))));
     assert!(world.store.is_empty());
-    assert_eq!(world.net.log(), [""; 0]);
+    assert_eq!(world.net.count("POST", TOKEN), 0);
 }
 
 #[test]
@@ -621,15 +647,14 @@ fn a_session_that_cannot_be_ended_here_is_not_ended_there() {
     world.store.breaks("remove");
     block_on(world.sessions.end(&key, &world.seed(), world.now(), &*world.net)).unwrap_err();
     assert_eq!(world.net.log(), [""; 0]);
-    lock(&world.store.broken).clear();
+    world.store.is_mended();
     assert_eq!(access_token(&ready(&world, &key).unwrap()), "at-3");
 }
 
 #[test]
 fn ending_after_a_restart_takes_the_nonce_and_one_more_try() {
     let (world, key) = signed_in(Client::Web);
-    let again = Sessions::new(Arc::clone(&world.store) as Arc<dyn SessionStore>, Arc::clone(&world.client));
-    let ended = block_on(again.end(&key, &world.seed(), world.now(), &*world.net)).unwrap();
+    let ended = block_on(world.node().end(&key, &world.seed(), world.now(), &*world.net)).unwrap();
     assert_eq!(ended, Ended::OnBothSides);
     assert_eq!(world.net.count("POST", REVOKE), 2);
 }
@@ -639,9 +664,9 @@ fn of_two_who_end_a_session_one_gives_the_tokens_back() {
     let (world, key) = signed_in(Client::Web);
     let network = Slow(&world.net);
     let (now, seeds) = (world.now(), [world.seed(), world.seed()]);
-    let futures = seeds.iter().map(|seed| -> Pin<Box<dyn Future<Output = _>>> {
-        Box::pin(world.sessions.end(&key, seed, now, &network))
-    });
+    let futures = seeds
+        .iter()
+        .map(|seed| -> Running<'_, _> { Box::pin(world.sessions.end(&key, seed, now, &network)) });
     let mut outcomes: Vec<_> = join(futures.collect()).into_iter().map(Result::unwrap).collect();
     outcomes.sort_by_key(|ended| *ended == Ended::NotThere);
     assert_eq!(outcomes, [Ended::OnBothSides, Ended::NotThere]);
@@ -749,8 +774,7 @@ fn a_session_is_kept_with_the_nonces_learned_on_the_way() {
     let url = Url::parse(TOKEN).unwrap();
     let mut nonces = NonceMemory::default();
     nonces.observe(&url, challenged(200, "", Some("n")).headers(), world.now());
-    let sessions =
-        Sessions::new(Arc::clone(&world.store) as Arc<dyn SessionStore>, Arc::clone(&world.client));
+    let sessions = world.node();
     block_on(sessions.insert(&record, nonces)).unwrap();
     let session = block_on(sessions.ready(&record.key, &world.seed(), world.now(), &*world.net)).unwrap();
     assert!(session.knows_nonce(&url));

@@ -136,6 +136,8 @@ pub fn server_metadata(data: &[u8]) {
     ];
     for url in urls.iter().copied().flatten() {
         assert!(issuer.transport().allows(url), "{url}");
+        let uri: http::Uri = url.as_str().parse().unwrap();
+        assert_eq!((uri.host(), uri.port_u16()), (url.host_str(), url.port()), "two readers see two hosts");
         assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none(), "{url}");
     }
     assert!(metadata.scopes_supported.len() <= ServerMetadata::MAX_LIST);

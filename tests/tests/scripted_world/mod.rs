@@ -4,11 +4,14 @@
 //! The documents are those of the real servers. The authorization server is strict: whatever a client must never send
 //! fails the test at once, whichever test it is.
 
-#![allow(dead_code, reason = "three test programs share this, and each uses a part")]
+#![allow(dead_code, reason = "several test programs share this, and each uses a part")]
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +21,8 @@ use serde_json::{Value, json};
 use url::Url;
 use url::form_urlencoded::Serializer;
 use vestibule_atproto_identity::login::{
-    AtprotoClient, AtprotoStrategy, Directory, Replaced, SessionKey, SessionRecord, SessionStore, Sessions,
+    AtprotoClient, AtprotoStrategy, Directory, Lease, Leased, ReadySession, Replaced, SessionError,
+    SessionKey, SessionRecord, SessionStore, Sessions,
 };
 use vestibule_atproto_identity::{DevelopmentNames, ResolveOptions};
 use vestibule_dpop::{
@@ -26,7 +30,8 @@ use vestibule_dpop::{
 };
 use vestibule_oauth_core::seal::SealKeys;
 use vestibule_oauth_core::{
-    BoxFuture, HttpErrorKind, PkceChallenge, PkceVerifier, Seed, StoreUnavailable, UnixTime, base64url,
+    BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, PkceChallenge, PkceVerifier, Seed,
+    StoreUnavailable, Timer, UnixTime, base64url,
 };
 use vestibule_strategy::{
     AssertionKey, Auth, Begun, Engine, Failure, Finished, FlowKeeping, FlowKey, FlowStore, Incoming, Intent,
@@ -50,6 +55,18 @@ pub(crate) const METADATA: &str = "https://as.example.com/.well-known/oauth-auth
 pub(crate) const PAR: &str = "https://as.example.com/oauth/par";
 pub(crate) const TOKEN: &str = "https://as.example.com/oauth/token";
 pub(crate) const REVOKE: &str = "https://as.example.com/oauth/revoke";
+
+/// Where another PDS and another authorization server are, for whoever scripts them.
+pub(crate) const PDS2: &str = "https://pds2.example.com";
+pub(crate) const ISSUER2: &str = "https://as2.example.com";
+
+/// What is asked to make sure of an account that nothing is remembered of (R101).
+pub(crate) const LOOK_UPS: [&str; 4] = [
+    "GET https://plc.directory/did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+    "TXT _atproto.alice.example.com",
+    "GET https://pds.example.com/.well-known/oauth-protected-resource",
+    "GET https://as.example.com/.well-known/oauth-authorization-server",
+];
 
 pub(crate) const SCOPE: &str = "atproto transition:generic";
 pub(crate) const ACCESS_LIFE: Duration = Duration::from_secs(300);
@@ -77,6 +94,7 @@ pub(crate) struct World {
     pub(crate) net: Arc<ScriptedNetwork>,
     pub(crate) server: Arc<Mutex<Server>>,
     pub(crate) store: Arc<Store>,
+    pub(crate) timer: Arc<Pauses>,
     pub(crate) client: Arc<AtprotoClient>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) engine: Engine,
@@ -97,12 +115,14 @@ impl World {
         let server = Arc::new(Mutex::new(Server::new(client.id(), &redirect_uri)));
         script(&net, &server);
 
-        let store = Arc::new(Store::default());
-        let sessions =
-            Arc::new(Sessions::new(Arc::clone(&store) as Arc<dyn SessionStore>, Arc::clone(&client)));
-        let options = ResolveOptions::new("https://plc.directory".parse().unwrap())
-            .with_development(DevelopmentNames::Refused);
-        let directory = Arc::new(Directory::new(options, Arc::clone(&net) as Arc<_>));
+        let (store, timer) = (Arc::new(Store::default()), Arc::new(Pauses::default()));
+        let directory = Arc::new(directory(&net));
+        let sessions = Arc::new(Sessions::new(
+            Arc::clone(&store) as Arc<dyn SessionStore>,
+            Arc::clone(&client),
+            Arc::clone(&directory),
+            Arc::clone(&timer) as Arc<dyn Timer>,
+        ));
         let strategy = Arc::new(AtprotoStrategy::new(Arc::clone(&client), directory, Arc::clone(&sessions)));
         let keeping = match keeping {
             Keeping::Cookie => FlowKeeping::Cookie,
@@ -114,7 +134,47 @@ impl World {
             .unwrap()
             .with_provider(other(), redirect_uri, strategy)
             .unwrap();
-        Self { net, server, store, client, sessions, engine, site, seeds: Cell::new(1) }
+        Self { net, server, store, timer, client, sessions, engine, site, seeds: Cell::new(1) }
+    }
+
+    /// Somebody is signed in, and nothing was asked since.
+    pub(crate) fn signed_in(client: Client) -> (Self, SessionKey) {
+        let world = Self::new(client, Keeping::Store);
+        world.login(HANDLE);
+        world.net.forget_calls();
+        let key = world.store.only_session().key;
+        (world, key)
+    }
+
+    /// The same, the access token at its end, and nothing remembered of the account.
+    pub(crate) fn due(client: Client) -> (Self, SessionKey) {
+        let (world, key) = Self::signed_in(client);
+        world.pass(ACCESS_LIFE.as_secs());
+        (world, key)
+    }
+
+    /// Another process of the application, which remembers nothing: the same client and the same store.
+    pub(crate) fn node(&self) -> Sessions {
+        self.node_of(&self.client)
+    }
+
+    pub(crate) fn node_of(&self, client: &Arc<AtprotoClient>) -> Sessions {
+        Sessions::new(
+            Arc::clone(&self.store) as Arc<dyn SessionStore>,
+            Arc::clone(client),
+            Arc::new(directory(&self.net)),
+            Arc::clone(&self.timer) as Arc<dyn Timer>,
+        )
+    }
+
+    /// The session, with a token that is good.
+    pub(crate) fn ready(&self, key: &SessionKey) -> Result<ReadySession, SessionError> {
+        self.ready_at(&self.sessions, key)
+    }
+
+    /// The same, of another process. Nobody else does anything meanwhile.
+    pub(crate) fn ready_at(&self, node: &Sessions, key: &SessionKey) -> Result<ReadySession, SessionError> {
+        alone(node.ready(key, &self.seed(), self.now(), &*self.net))
     }
 
     pub(crate) fn loopback() -> Self {
@@ -136,6 +196,12 @@ impl World {
     pub(crate) fn pass(&self, seconds: u64) {
         let mut server = self.server();
         server.now = server.now.after(Duration::from_secs(seconds));
+    }
+
+    /// Everybody's clock is set back.
+    pub(crate) fn set_back(&self, seconds: u64) {
+        let mut server = self.server();
+        server.now = server.now.before(Duration::from_secs(seconds));
     }
 
     /// A seed that no call before got.
@@ -215,6 +281,49 @@ impl World {
         finished.outcome.expect_err("the login succeeded")
     }
 
+    /// The token endpoint does what it is asked, and this many of its answers get lost on the way.
+    pub(crate) fn loses_answers(&self, count: usize, kind: HttpErrorKind) {
+        let (server, mut left) = (Arc::clone(&self.server), count);
+        self.net.on("POST", TOKEN, move |call| {
+            let answer = lock(&server).answer_token(call);
+            // A refusal for want of a nonce is no answer that anybody waits for.
+            if left == 0 || answer.status() != 200 {
+                return Ok(answer);
+            }
+            left -= 1;
+            Err(HttpError::new(kind, "scripted"))
+        });
+    }
+
+    /// Everything that was said so far and opens something: tokens, codes, proofs, what a login is bound to.
+    pub(crate) fn secrets(&self) -> BTreeSet<String> {
+        const FIELDS: [&str; 8] = [
+            "state",
+            "code",
+            "code_verifier",
+            "code_challenge",
+            "refresh_token",
+            "token",
+            "client_assertion",
+            "request_uri",
+        ];
+        let server = self.server();
+        let mut secrets: BTreeSet<_> = server.issued.iter().cloned().collect();
+        secrets.extend(server.access_tokens.iter().cloned());
+        for call in self.net.calls() {
+            secrets.extend(FIELDS.into_iter().filter_map(|name| call.field(name)));
+            secrets.extend(call.header("dpop").map(str::to_owned));
+        }
+        secrets
+    }
+
+    /// Fails the test if this shows anything that opens anything (R109).
+    pub(crate) fn shows_no_secret(&self, row: &str, shown: &str) {
+        for secret in self.secrets() {
+            assert!(!shown.contains(&secret), "{row}: R109: {secret} in {shown}");
+        }
+    }
+
     /// Scripts the documents of one more account, at a PDS ruled by `issuer`.
     pub(crate) fn account(&self, did: &str, handle: &str, pds: &str, issuer: &str) {
         self.net.txt_records(&format!("_atproto.{handle}"), &[&format!("did={did}")]);
@@ -227,6 +336,13 @@ impl World {
             self.net.answer("GET", &metadata, vestibule_tests::json(200, &server_metadata(issuer, pds)));
         }
     }
+}
+
+/// What a process remembers of names and servers: nothing yet.
+fn directory(net: &Arc<ScriptedNetwork>) -> Directory {
+    let options = ResolveOptions::new("https://plc.directory".parse().unwrap())
+        .with_development(DevelopmentNames::Refused);
+    Directory::new(options, Arc::clone(net) as Arc<_>)
 }
 
 /// The application's client, with keys of these names.
@@ -369,6 +485,81 @@ fn script(net: &ScriptedNetwork, server: &Arc<Mutex<Server>>) {
     }
 }
 
+// Side by side.
+
+/// A timer that does not wait: it counts what it was asked for, and lets everybody else go first.
+#[derive(Default)]
+pub(crate) struct Pauses(Mutex<Vec<Duration>>);
+
+impl Pauses {
+    /// Everything that was waited for since this was asked last.
+    pub(crate) fn take(&self) -> Vec<Duration> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+impl Timer for Pauses {
+    fn pause(&self, span: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            lock(&self.0).push(span);
+            // Longer than any one answer of a `Slow` network, as a real pause is.
+            step_aside(10).await;
+        })
+    }
+}
+
+/// Lets everybody else go first, so often.
+pub(crate) async fn step_aside(rounds: u32) {
+    let mut left = rounds;
+    poll_fn(|_| {
+        left = left.saturating_sub(1);
+        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// A network that lets everybody else go first, a few times, before it asks anybody.
+pub(crate) struct Slow<'a>(pub(crate) &'a ScriptedNetwork);
+
+impl HttpClient for Slow<'_> {
+    fn send<'a>(&'a self, call: HttpCall) -> BoxFuture<'a, Result<Response<Bytes>, HttpError>> {
+        Box::pin(async move {
+            step_aside(6).await;
+            self.0.send(call).await
+        })
+    }
+}
+
+pub(crate) type Running<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One step of something that runs beside others.
+pub(crate) fn step<T>(future: &mut Running<'_, T>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Runs them side by side, each a step at a time.
+pub(crate) fn join<T>(mut futures: Vec<Running<'_, T>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    for _round in 0..10_000 {
+        for (future, slot) in futures.iter_mut().zip(&mut done) {
+            if slot.is_none()
+                && let Poll::Ready(output) = step(future)
+            {
+                *slot = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) {
+            return done.into_iter().flatten().collect();
+        }
+    }
+    panic!("they wait for each other");
+}
+
+/// Runs one that may pause.
+pub(crate) fn alone<T>(future: impl Future<Output = T>) -> T {
+    join(vec![Box::pin(future)]).pop().unwrap()
+}
+
 // Answers that are none.
 
 pub(crate) fn ok(value: &Value) -> Response<Bytes> {
@@ -411,6 +602,8 @@ pub(crate) struct Server {
     /// Every refresh token and, where there was none, access token that was issued.
     pub(crate) issued: Vec<String>,
     pub(crate) revoked: Vec<String>,
+    /// Every access token that was issued.
+    pub(crate) access_tokens: Vec<String>,
     /// The keys that client assertions were signed with, in order.
     pub(crate) kids: Vec<String>,
     client_id: String,
@@ -440,6 +633,7 @@ impl Server {
             edit: None,
             issued: Vec::new(),
             revoked: Vec::new(),
+            access_tokens: Vec::new(),
             kids: Vec::new(),
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.to_string(),
@@ -482,6 +676,11 @@ impl Server {
         // "Every answer of PAR, token, revoke and authed XRPC, good or bad, carries DPoP-Nonce."
         response.headers_mut().insert("dpop-nonce", self.nonce().parse().unwrap());
         response
+    }
+
+    /// What the token endpoint answers.
+    pub(crate) fn answer_token(&mut self, call: &Call) -> Response<Bytes> {
+        self.serve(call, Self::token)
     }
 
     fn push(&mut self, call: &Call) -> Response<Bytes> {
@@ -551,6 +750,7 @@ impl Server {
         }
         let issued = answer["refresh_token"].as_str().or_else(|| answer["access_token"].as_str());
         self.issued.extend(issued.map(str::to_owned));
+        self.access_tokens.extend(answer["access_token"].as_str().map(str::to_owned));
         vestibule_tests::json(200, &answer)
     }
 
@@ -650,13 +850,41 @@ fn names(object: &Value) -> Vec<String> {
 pub(crate) struct Store {
     pub(crate) sessions: Mutex<BTreeMap<SessionKey, SessionRecord>>,
     pub(crate) flows: Mutex<BTreeMap<FlowKey, StoredFlow>>,
-    /// The acts that fail: `put`, `take`, `insert`, `load`, `replace`, `remove`.
+    leases: Mutex<BTreeMap<SessionKey, LeaseTaken>>,
+    /// The acts that fail: `put`, `take`, `insert`, `load`, `lease`, `release`, `replace`, `remove`.
     pub(crate) broken: Mutex<BTreeSet<&'static str>>,
+}
+
+/// The latest lease of a session; given back, it has no end.
+#[derive(Default)]
+struct LeaseTaken {
+    fence: u64,
+    until: Option<UnixTime>,
 }
 
 impl Store {
     pub(crate) fn breaks(&self, act: &'static str) {
         lock(&self.broken).insert(act);
+    }
+
+    pub(crate) fn is_mended(&self) {
+        lock(&self.broken).clear();
+    }
+
+    /// Whether a lease of this session was taken and not given back, run out or not.
+    pub(crate) fn is_leased(&self, key: &SessionKey) -> bool {
+        lock(&self.leases).get(key).is_some_and(|taken| taken.until.is_some())
+    }
+
+    /// How many leases of this session were taken so far.
+    pub(crate) fn leases_of(&self, key: &SessionKey) -> u64 {
+        lock(&self.leases).get(key).map_or(0, |taken| taken.fence)
+    }
+
+    fn free(&self, key: &SessionKey) {
+        if let Some(taken) = lock(&self.leases).get_mut(key) {
+            taken.until = None;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -695,6 +923,36 @@ impl SessionStore for Store {
         Box::pin(async move { self.act("load", || lock(&self.sessions).get(key).cloned()) })
     }
 
+    fn lease<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Leased, StoreUnavailable>> {
+        Box::pin(async move {
+            self.act("lease", || {
+                let Some(session) = lock(&self.sessions).get(key).cloned() else { return Leased::Missing };
+                let mut leases = lock(&self.leases);
+                let taken = leases.entry(key.clone()).or_default();
+                if taken.until.is_some_and(|until| Lease::is_held(until, now)) {
+                    return Leased::Held;
+                }
+                taken.fence += 1;
+                taken.until = Some(now.after(Lease::LENGTH));
+                Leased::Taken(Lease::new(key.clone(), taken.fence), Box::new(session))
+            })
+        })
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
+        Box::pin(async move {
+            self.act("release", || {
+                if self.leases_of(&lease.key) == lease.fence {
+                    self.free(&lease.key);
+                }
+            })
+        })
+    }
+
     fn replace<'a>(
         &'a self,
         session: &'a SessionRecord,
@@ -704,6 +962,7 @@ impl SessionStore for Store {
                 None => Replaced::Missing,
                 Some(there) if there.generation + 1 == session.generation => {
                     *there = session.clone();
+                    self.free(&session.key);
                     Replaced::Replaced
                 }
                 Some(_) => Replaced::Superseded,
@@ -715,7 +974,12 @@ impl SessionStore for Store {
         &'a self,
         key: &'a SessionKey,
     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
-        Box::pin(async move { self.act("remove", || lock(&self.sessions).remove(key)) })
+        Box::pin(async move {
+            self.act("remove", || {
+                lock(&self.leases).remove(key);
+                lock(&self.sessions).remove(key)
+            })
+        })
     }
 }
 

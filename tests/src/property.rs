@@ -1,0 +1,54 @@
+//! What holds for every parser of hostile bytes, whatever the bytes are.
+//!
+//! Each property is a function of octets that never panics while the crates keep their word: what is parsed and printed
+//! parses to the same again, a normal form is its own normal form, limits hold, two readers of one text agree, no error
+//! shows a secret, what is sealed or signed opens and verifies unchanged and in no other way.
+//!
+//! They are driven in three ways: by proptest and by replaying the corpus in every test run (`tests/tests/properties.rs`),
+//! and by libFuzzer (`tests/fuzz`, with a README of how).
+//!
+//! ```
+//! use vestibule_tests::property;
+//!
+//! property::handle(b"alice.example.com");
+//! property::handle(b"\xff not a handle");
+//! assert!(property::ALL.iter().any(|(name, _)| *name == "handle"));
+//! ```
+
+mod identity;
+mod key;
+mod login;
+mod material;
+mod metadata;
+mod name;
+mod permission;
+mod request;
+mod sealed;
+mod signed;
+
+pub use identity::{did_document, txt_answer, well_known};
+pub use key::{base64url, jwk, jwk_set, nonce_memory};
+pub use login::{callback, sealed_cookie};
+pub use metadata::{client_metadata, loopback_client, resource_metadata, server_metadata};
+pub use name::{at_uri, did, handle, issuer, login_input, nsid, redirect_uri, server_origin};
+pub use permission::{permission, permission_set, scope};
+pub use request::{cookie_header, error_response, params, provenance, push_answer, return_to, token_answer};
+pub use sealed::{master_secret, sealed, session_record};
+pub use signed::{jws, proof, proof_made, target_uri};
+
+/// A property: it panics when it does not hold for these octets.
+pub type Property = fn(&[u8]);
+
+macro_rules! all {
+    ($($name:ident)*) => {
+        /// Every property, by the name of its fuzz target and of its corpus.
+        pub const ALL: &[(&str, Property)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+all! {
+    at_uri base64url callback client_metadata cookie_header did did_document error_response handle issuer jwk jwk_set jws
+    login_input loopback_client master_secret nonce_memory nsid params permission permission_set proof proof_made provenance
+    push_answer redirect_uri resource_metadata return_to scope sealed sealed_cookie server_metadata server_origin
+    session_record target_uri token_answer txt_answer well_known
+}

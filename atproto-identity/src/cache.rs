@@ -66,8 +66,13 @@ struct Slot<V, E> {
 
 struct Kept<V, E> {
     outcome: Result<V, E>,
+    since: UnixTime,
     until: UnixTime,
 }
+
+/// How much older than an answer a caller's time may be. One that is older yet comes of a clock that was set back, by
+/// which no answer may live longer.
+const SET_BACK: Duration = Duration::from_secs(60);
 
 impl<K: Ord + Clone, V: Clone, E: Clone> Cache<K, V, E> {
     /// An empty cache.
@@ -88,7 +93,7 @@ impl<K: Ord + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         let kept = cell.get_or_init(|| async {
             let outcome = ask().await;
             let keep = if outcome.is_ok() { self.limits.keep } else { self.limits.keep_error };
-            Kept { outcome, until: now.after(keep) }
+            Kept { outcome, since: now, until: now.after(keep) }
         });
         kept.await.outcome.clone()
     }
@@ -135,9 +140,9 @@ impl<K: Ord + Clone, V, E> Slots<K, V, E> {
 }
 
 impl<V, E> Slot<V, E> {
-    /// Whether the answer is there and its time is past.
+    /// Whether the answer is there and its time is past, or has yet to come.
     fn is_over(&self, now: UnixTime) -> bool {
-        self.cell.get().is_some_and(|kept| now >= kept.until)
+        self.cell.get().is_some_and(|kept| now >= kept.until || now < kept.since.before(SET_BACK))
     }
 }
 

@@ -1,13 +1,18 @@
-//! A clock that jumps an hour, forward or back: sessions, leases and flows go on, and nothing is asked for again and again.
+//! A clock that jumps an hour, forward or back: sessions, leases, flows and what is remembered of names and servers go on,
+//! and nothing is asked for again and again.
 
 mod scripted_world;
 
 use std::time::Duration;
 
-use vestibule_atproto_identity::login::{Leased, SessionStore};
-use vestibule_tests::block_on;
+use vestibule_atproto_identity::login::{Lease, Leased, SessionError, SessionStore};
+use vestibule_oauth_core::{HttpErrorKind, UnixTime};
+use vestibule_tests::{block_on, text};
 
-use scripted_world::{ACCESS_LIFE, Browser, Client, HANDLE, ISSUER, KEEPINGS, PAR, PDS, TOKEN, World, lock};
+use scripted_world::{
+    ACCESS_LIFE, Browser, Client, DOCUMENT, HANDLE, ISSUER, KEEPINGS, METADATA, PAR, PDS, RESOURCE, TOKEN,
+    World, lock,
+};
 
 const HOUR: u64 = 3600;
 
@@ -149,5 +154,67 @@ fn a_jump_during_a_refresh_is_a_jump_after_it() {
         }
         assert_eq!(world.net.count("POST", TOKEN) - asked, 1, "{way:?}");
         assert_eq!(world.net.count("POST", PAR), 0);
+    }
+}
+
+/// A time is taken before the store is asked, so even the nodes of one machine differ by a second.
+#[test]
+fn r99_a_lease_holds_for_a_node_whose_clock_is_behind() {
+    for behind in [0, 1, 5, 45] {
+        let (world, key) = World::due(Client::Web);
+        let taken = block_on(world.store.lease(&key, world.now())).unwrap();
+        assert!(matches!(taken, Leased::Taken(..)));
+        world.set_back(behind);
+        let again = block_on(world.store.lease(&key, world.now())).unwrap();
+        assert!(matches!(again, Leased::Held), "{behind} s");
+    }
+    let now = UnixTime::from_secs(1_700_000_000);
+    for (until, held) in [(-1, false), (0, false), (1, true), (45, true), (46, true), (90, true), (91, false)]
+    {
+        let until = UnixTime::from_secs(now.as_secs().checked_add_signed(until).unwrap());
+        assert_eq!(Lease::is_held(until, now), held, "{until}");
+    }
+}
+
+#[test]
+fn r28_what_is_remembered_of_names_and_servers_does_not_outlive_a_clock_that_was_set_back() {
+    for way in JUMPS {
+        let world = World::web();
+        world.login(HANDLE);
+        world.net.forget_calls();
+        jump(&world, way);
+        // Ten minutes later, whatever the clock said in between.
+        world.pass(600);
+        world.login(HANDLE);
+        for url in [DOCUMENT, RESOURCE, METADATA] {
+            assert_eq!(world.net.count("GET", url), 1, "{way:?}: {url}");
+        }
+    }
+}
+
+#[test]
+fn r103_a_wish_for_patience_is_not_kept_beyond_its_time() {
+    for way in JUMPS {
+        let (world, key) = World::due(Client::Web);
+        let mut answer = text(429, "");
+        answer.headers_mut().insert("retry-after", "60".parse().unwrap());
+        world.net.queue("POST", TOKEN, answer);
+        assert!(matches!(world.ready(&key), Err(SessionError::Retry { after: Some(_), .. })));
+        jump(&world, way);
+        let again = world.ready(&key);
+        assert!(again.is_ok(), "{way:?}: {again:?}");
+    }
+}
+
+/// Failures are remembered for seconds, and a jump makes none of them last.
+#[test]
+fn a_directory_that_was_down_is_asked_again_after_a_jump() {
+    for way in JUMPS {
+        let (world, key) = World::due(Client::Web);
+        world.net.queue_failure("GET", DOCUMENT, HttpErrorKind::Connect);
+        assert!(world.ready(&key).is_err());
+        jump(&world, way);
+        world.pass(60);
+        world.ready(&key).unwrap();
     }
 }

@@ -288,6 +288,22 @@ fn a_lease_that_cannot_be_given_back_runs_out() {
     assert_eq!(access_token(&world.ready_at(&other, &key)), "at-4");
 }
 
+/// The refresh token is spent, and one process alone has the new one.
+#[test]
+fn r102_tokens_that_the_store_did_not_take_are_not_asked_for_by_another_process() {
+    let (world, key) = World::due(Client::Web);
+    world.store.breaks("replace");
+    assert!(matches!(world.ready(&key), Err(SessionError::Store(_))));
+    world.store.is_mended();
+    let other = world.node();
+    let error = world.ready_at(&other, &key).unwrap_err();
+    assert!(matches!(error, SessionError::Retry { .. }), "{error:?}");
+    assert_eq!(access_token(&world.ready(&key)), "at-4");
+    assert_eq!(access_token(&world.ready_at(&other, &key)), "at-4");
+    assert_eq!(world.net.count("POST", TOKEN), 1);
+    assert!(!world.store.is_leased(&key));
+}
+
 /// A late release takes nobody's lease away.
 #[test]
 fn r99_only_the_latest_lease_can_be_given_back() {

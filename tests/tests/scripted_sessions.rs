@@ -617,6 +617,16 @@ fn r107_a_session_ends_here_and_at_its_server() {
 }
 
 #[test]
+fn r107_tokens_that_the_store_did_not_take_are_given_back_with_the_session() {
+    let (world, key) = due(Client::Web);
+    world.store.breaks("replace");
+    assert!(matches!(ready(&world, &key), Err(SessionError::Store(_))));
+    let ended = block_on(world.sessions.end(&key, &world.seed(), world.now(), &*world.net)).unwrap();
+    assert_eq!(ended, Ended::OnBothSides);
+    assert_eq!(world.server().revoked, ["rt-4"], "the old one is spent");
+}
+
+#[test]
 fn r107_a_session_ends_here_whatever_its_server_says() {
     for answer in [
         Ok(text(500, "")),

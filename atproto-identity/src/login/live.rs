@@ -9,7 +9,7 @@ use vestibule_oauth_core::UnixTime;
 use vestibule_strategy::ClockSkew;
 
 use super::session::SessionRecord;
-use super::sessions::SessionError;
+use super::sessions::{CLOCKS_APART, SessionError};
 
 /// The loaded key, the latest nonces, and whose turn it is to refresh.
 pub(super) struct Live {
@@ -30,8 +30,8 @@ pub(super) struct Live {
 struct Last {
     /// Why it failed, if it did and may yet succeed.
     failure: Option<SessionError>,
-    /// Before this time the server wants no other.
-    not_before: Option<UnixTime>,
+    /// When the server asked for patience, and before which time it wants no other.
+    patience: Option<(UnixTime, UnixTime)>,
     /// New tokens that the store did not take yet. The old ones are spent: nobody else has these.
     unstored: Option<SessionRecord>,
 }
@@ -77,7 +77,11 @@ impl Live {
         let _waiting = Waiting::among(&self.waiting)?;
         let turn = self.turn.lock().await;
         let last = locked(&self.last);
-        if let Some(not_before) = last.not_before.filter(|not_before| now < *not_before) {
+        // By a clock that was set back since, the time that was meant is not known any more.
+        let holds = |(asked, not_before): &(UnixTime, UnixTime)| {
+            asked.before(CLOCKS_APART) <= now && now < *not_before
+        };
+        if let Some((_, not_before)) = last.patience.filter(holds) {
             let detail = "the server asked for patience".to_owned();
             return Err(SessionError::Retry { detail, after: Some(not_before.since(now)) });
         }
@@ -114,8 +118,8 @@ impl Turn<'_> {
     pub(super) fn end<T>(self, outcome: &Result<T, SessionError>, now: UnixTime) {
         let mut last = locked(&self.live.last);
         last.failure = outcome.as_ref().err().cloned();
-        last.not_before = match &last.failure {
-            Some(SessionError::Retry { after: Some(after), .. }) => Some(now.after(*after)),
+        last.patience = match &last.failure {
+            Some(SessionError::Retry { after: Some(after), .. }) => Some((now, now.after(*after))),
             _ => None,
         };
     }

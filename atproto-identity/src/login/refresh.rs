@@ -57,8 +57,10 @@ impl Refresh<'_> {
             return Ok(current);
         }
         let outcome = self.with_lease(current).await;
-        if outcome.is_err() {
-            self.release(&lease).await;
+        match outcome {
+            // There may be new tokens here that the store did not take: until it does, nobody else may send the old ones.
+            Ok(_) | Err(SessionError::Store(_)) => {}
+            Err(_) => self.release(&lease).await,
         }
         outcome
     }

@@ -174,6 +174,8 @@ impl Sessions {
         let Ok(live) = live else {
             return Ok(Ended::HereOnly("the session's key cannot be read".to_owned()));
         };
+        // The tokens that the store did not take are the ones that are good.
+        let record = live.unstored().unwrap_or(record);
         Ok(self.revoke(&record, &live, seed, now, http).await)
     }
 
@@ -288,8 +290,8 @@ impl From<StoreUnavailable> for SessionError {
     }
 }
 
-/// How far the clocks of two nodes may be apart before a token counts as one from the future.
-const CLOCKS_APART: Duration = Duration::from_secs(60);
+/// How far the clocks of two nodes may be apart before one counts as set back.
+pub(super) const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// The back channel of a session.
 pub(super) fn channel<'a>(

@@ -10,6 +10,7 @@
 mod ambient;
 mod app;
 mod body;
+mod hall;
 mod login;
 mod outgoing;
 mod pages;

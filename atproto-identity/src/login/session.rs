@@ -298,7 +298,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// How long a lease lasts: longer than a refresh that is tried twice, each try taking all the time it has.
+    /// How long a lease lasts: several times what a refresh takes. One whose server is slow at every step may outlast it;
+    /// what it brings is stored all the same if it is the newer ([`SessionStore::replace`]).
     pub const LENGTH: Duration = Duration::from_secs(45);
 
     /// The lease of the session `key` with this number.

@@ -108,7 +108,7 @@ pub struct TokenAnswer {
     pub expires_in: Option<Duration>,
     /// `refresh_token`.
     pub refresh_token: Option<Secret>,
-    /// `scope`; `None` when absent, which by RFC 6749 means "as asked".
+    /// `scope`; `None` when absent, which by RFC 6749 means "as asked". One that cannot be read grants nothing.
     pub scope: Option<ScopeSet>,
     /// `sub`, which the AT Protocol adds.
     pub sub: Option<String>,
@@ -140,13 +140,13 @@ impl TokenAnswer {
         if !tokens.into_iter().flatten().all(|token| sized(token) && header_fit(token)) {
             return Err(TokenError::Malformed("a token is empty, longer than 16 KiB or not printable ASCII"));
         }
-        let scope = wire.scope.map(|text| text.parse()).transpose();
         Ok(Self {
             access_token: wire.access_token,
             token_type: wire.token_type,
             expires_in: wire.expires_in.map(Duration::from_secs),
             refresh_token: wire.refresh_token,
-            scope: scope.map_err(|_| TokenError::Malformed("its scope is not a list of scope words"))?,
+            // Not an error: tokens were issued, and whoever refuses them has to give them back.
+            scope: wire.scope.map(|text| text.parse().unwrap_or_default()),
             sub: wire.sub,
             id_token: wire.id_token,
         })
@@ -227,6 +227,12 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_that_cannot_be_read_grants_nothing() {
+        let answer = read(200, r#"{"access_token":"a","token_type":"DPoP","scope":"atproto  b"}"#).unwrap();
+        assert_eq!(answer.scope, Some(ScopeSet::empty()));
+    }
+
+    #[test]
     fn an_unusable_answer_is_malformed_and_shows_no_token() {
         let long = format!(r#"{{"access_token":"{}","token_type":"DPoP"}}"#, "s3cret".repeat(4000));
         for body in [
@@ -237,7 +243,6 @@ mod tests {
             r#"{"access_token":"","token_type":"DPoP"}"#,
             r#"{"access_token":"s3cret\n","token_type":"DPoP"}"#,
             r#"{"access_token":"s3cret","token_type":"DPoP","refresh_token":""}"#,
-            r#"{"access_token":"s3cret","token_type":"DPoP","scope":"a  b"}"#,
             r#"{"access_token":"s3cret","token_type":"DPoP","expires_in":-1}"#,
             r#"{"access_token":"s3cret","access_token":"other","token_type":"DPoP"}"#,
             &long,

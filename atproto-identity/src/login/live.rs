@@ -76,7 +76,7 @@ impl Live {
         let before = self.ended.load(Ordering::SeqCst);
         let _waiting = Waiting::among(&self.waiting)?;
         let turn = self.turn.lock().await;
-        let last = locked(&self.last);
+        let mut last = locked(&self.last);
         // By a clock that was set back since, the time that was meant is not known any more.
         let holds = |(asked, not_before): &(UnixTime, UnixTime)| {
             asked.before(CLOCKS_APART) <= now && now < *not_before
@@ -87,7 +87,11 @@ impl Live {
         }
         match &last.failure {
             Some(failure) if self.ended.load(Ordering::SeqCst) != before => Err(failure.clone()),
-            _ => Ok(Turn { live: self, _turn: turn }),
+            _ => {
+                // Should this one be cut short, nobody is told of an older failure.
+                last.failure = None;
+                Ok(Turn { live: self, _turn: turn })
+            }
         }
     }
 

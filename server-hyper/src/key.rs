@@ -20,7 +20,10 @@ pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
             let days = now().since(key.created_at()).as_secs() / 86_400;
             let state = if place == 0 { "in use" } else { "older" };
             let needed = match purpose {
-                KeyPurpose::Sign => format!("  needed by {} sessions", uses.of(key.id())),
+                KeyPurpose::Sign => match uses.of(key.id()) {
+                    1 => "  needed by 1 session".to_owned(),
+                    sessions => format!("  needed by {sessions} sessions"),
+                },
                 _ => String::new(),
             };
             writeln!(out, "{:<5} {:<44} {state:<7} {days} days{needed}", purpose.as_str(), key.id())?;

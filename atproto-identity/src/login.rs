@@ -13,9 +13,10 @@
 //! use vestibule_atproto_identity::{ResolveOptions, plc};
 //! use vestibule_oauth_core::{Seed, UnixTime, seal::SealKeys};
 //! use vestibule_strategy::{Engine, FlowKeeping, Incoming, Intent, ProviderId};
-//! # use vestibule_atproto_identity::login::{Replaced, SessionKey, SessionRecord, SessionStore};
+//! # use vestibule_atproto_identity::login::{Lease, Leased, Replaced, SessionKey, SessionRecord, SessionStore};
 //! # use vestibule_oauth_core::{
-//! #     BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, StoreUnavailable, TxtError, TxtLookup, TxtRecord,
+//! #     BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, StoreUnavailable, Timer, TxtError,
+//! #     TxtLookup, TxtRecord, UnixTime as Now,
 //! # };
 //! # struct Nothing;
 //! # impl HttpClient for Nothing {
@@ -38,6 +39,16 @@
 //! #     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
 //! #         Box::pin(async { Ok(None) })
 //! #     }
+//! #     fn lease<'a>(
+//! #         &'a self,
+//! #         _: &'a SessionKey,
+//! #         _: Now,
+//! #     ) -> BoxFuture<'a, Result<Leased, StoreUnavailable>> {
+//! #         Box::pin(async { Ok(Leased::Missing) })
+//! #     }
+//! #     fn release<'a>(&'a self, _: &'a Lease) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
+//! #         Box::pin(async { Ok(()) })
+//! #     }
 //! #     fn replace<'a>(&'a self, _: &'a SessionRecord) -> BoxFuture<'a, Result<Replaced, StoreUnavailable>> {
 //! #         Box::pin(async { Ok(Replaced::Missing) })
 //! #     }
@@ -46,6 +57,11 @@
 //! #         _: &'a SessionKey,
 //! #     ) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreUnavailable>> {
 //! #         Box::pin(async { Ok(None) })
+//! #     }
+//! # }
+//! # impl Timer for Nothing {
+//! #     fn pause(&self, _: std::time::Duration) -> BoxFuture<'_, ()> {
+//! #         Box::pin(async {})
 //! #     }
 //! # }
 //! # fn run<T>(future: impl Future<Output = T>) -> T {
@@ -63,7 +79,9 @@
 //! let client = Arc::new(AtprotoClient::loopback(&callback, "atproto transition:generic".parse()?)?);
 //! let options = ResolveOptions::new(plc::DEFAULT_DIRECTORY.parse()?);
 //! let directory = Arc::new(Directory::new(options, network.clone())); // both ports: HTTP and TXT
-//! let sessions = Arc::new(Sessions::new(store, Arc::clone(&client)));
+//! let (sessions, timer) = (store, network.clone()); // where sessions are kept, and how to wait for another node
+//! let sessions = Sessions::new(sessions, Arc::clone(&client), Arc::clone(&directory), timer);
+//! let sessions = Arc::new(sessions);
 //! let strategy = AtprotoStrategy::new(client, directory, Arc::clone(&sessions));
 //!
 //! let atproto: ProviderId = "atproto".parse()?;

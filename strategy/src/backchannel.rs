@@ -250,7 +250,10 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_request_and_another_seed_another_proof() {
-        let key = ProofKey::from_secret(vestibule_dpop::Es256Secret::from_entropy([7; 32]));
+        // By the backend that draws no randomness of its own, whichever others are compiled in.
+        let secret = vestibule_dpop::Es256Secret::from_entropy([7; 32]);
+        let signer = vestibule_dpop::P256Signer::from_secret(&secret);
+        let key = ProofKey::from_signer(std::sync::Arc::new(signer));
         let endpoint = Url::parse("https://as.example/token?tenant=1").unwrap();
         let channel = Backchannel::new("https://as.example", "c", &ClientAuth::Public, Trust::UserSupplied)
             .with_proof_key(&key);

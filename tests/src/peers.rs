@@ -48,6 +48,8 @@ pub struct PeersConfig {
     pub no_txt: Vec<String>,
     /// What `https://app.peer.internal` shows: a web server of the test's, or `vestibule`.
     pub app_upstream: Option<SocketAddr>,
+    /// When the peers end by themselves, in seconds; by default 900.
+    pub max_seconds: Option<u32>,
 }
 
 impl PeersConfig {
@@ -59,7 +61,7 @@ impl PeersConfig {
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
-        let mut environment = vec![("PEER_MAX_SECONDS", "900".to_owned())];
+        let mut environment = vec![("PEER_MAX_SECONDS", self.max_seconds.unwrap_or(900).to_string())];
         if self.mode == Mode::Https {
             environment.push(("PEER_MODE", "https".to_owned()));
         }
@@ -256,6 +258,13 @@ impl Peers {
             issued: rows("issued").into_iter().map(issued).collect(),
             alive: rows("alive").into_iter().map(alive).collect(),
         }
+    }
+
+    /// Lets so many of a hundred calls to PDS and PLC by the TLS front meet a fault: lost before or after they were acted
+    /// upon, refused, or slow.
+    pub async fn faults(&self, percent: u8) {
+        let answer = Browser::new().get(&format!("{}faults?percent={percent}", self.tokens), &[]).await;
+        assert_eq!(answer.status(), 204, "{}", answer.text());
     }
 
     /// What the peers wrote on standard error so far.

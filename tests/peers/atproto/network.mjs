@@ -185,18 +185,34 @@ try {
   const dnsServer = await startDns({ records, port: int('PEER_DNS_PORT') })
   cleanups.push(() => dnsServer.close())
 
+  // --- faults at the front, for a soak: how many of a hundred calls to PDS and PLC meet one ---
+  // The call never arrives, its answer is lost, a refusal instead of an answer, an answer that takes three seconds.
+  const FAULTS = ['drop', 'lose', 500, 503, 429, 'slow']
+  let faultRate = 0
+
   // --- TLS front: https://{pds,plc,app}.peer.internal and https://{alice,bob}.test ---
   const appUpstream = process.env.PEER_APP_UPSTREAM && new URL(process.env.PEER_APP_UPSTREAM)
-  const front = https.createServer({ cert: certs.cert, key: certs.key }, (req, res) => {
+  const front = https.createServer({ cert: certs.cert, key: certs.key }, async (req, res) => {
     const host = (req.headers.host ?? '').split(':')[0].toLowerCase()
     const port = host === `plc.${zone}` ? plcPort
       : host === `app.${zone}` ? appUpstream?.port : pdsPort
     if (!port) return res.writeHead(502).end('no PEER_APP_UPSTREAM\n')
+    const fault = host !== `app.${zone}` && Math.random() < faultRate
+      ? FAULTS[Math.floor(Math.random() * FAULTS.length)] : 'none'
+    if (fault === 'drop') return req.socket.destroy()
+    if (typeof fault === 'number') {
+      return res.writeHead(fault, fault === 429 ? { 'retry-after': '1' } : {}).end()
+    }
     const up = http.request(
       { host: HOST, port, method: req.method, path: req.url, headers: req.headers },
-      (r) => { res.writeHead(r.statusCode, r.rawHeaders); r.pipe(res) },
+      (r) => {
+        if (fault === 'lose') return req.socket.destroy()
+        res.writeHead(r.statusCode, r.rawHeaders)
+        r.pipe(res)
+      },
     )
     up.on('error', () => { if (!res.headersSent) res.writeHead(502); res.end() })
+    if (fault === 'slow') await new Promise((ok) => setTimeout(ok, 3000))
     req.pipe(up)
   })
   await new Promise((ok, no) => front.once('error', no).listen(tlsPort, tlsHost, ok))
@@ -204,6 +220,11 @@ try {
 
   // --- what a test may ask about tokens ---------------------------------------------
   const book = http.createServer(async (req, res) => {
+    const url = new URL(req.url, 'http://book')
+    if (url.pathname === '/faults') {
+      faultRate = Number(url.searchParams.get('percent')) / 100
+      return res.writeHead(204).end()
+    }
     try {
       const answer = JSON.stringify({ issued, alive: await alive() })
       res.writeHead(200, { 'content-type': 'application/json' }).end(answer)

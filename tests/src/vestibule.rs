@@ -353,12 +353,15 @@ fn program(folder: &Path) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The program beside the tests that run: `target/debug/vestibule` for `target/debug/deps/e2e-…`. Cargo tells the path
+/// The program beside what runs: `target/debug/vestibule` for `target/debug/deps/e2e-…` or `target/debug/examples/soak`. Cargo tells the path
 /// of a program to the tests of its own package only.
 fn binary() -> Result<PathBuf, String> {
     let test = env::current_exe().map_err(|error| format!("this test's own path: {error}"))?;
-    let deps = test.ancestors().find(|path| path.file_name().is_some_and(|name| name == "deps"));
-    let profile = deps.and_then(Path::parent).ok_or_else(|| format!("{} is not in deps", test.display()))?;
+    let is_beside = |path: &&Path| path.file_name().is_some_and(|name| name == "deps" || name == "examples");
+    let deps = test.ancestors().find(is_beside);
+    let profile = deps
+        .and_then(Path::parent)
+        .ok_or_else(|| format!("{} is neither in deps nor in examples", test.display()))?;
     let binary = profile.join(format!("vestibule{}", env::consts::EXE_SUFFIX));
     if binary.exists() {
         Ok(binary)

@@ -10,7 +10,10 @@ use vestibule_oauth_core::{HttpClient, Transport, TxtLookup, UnixTime};
 
 use crate::cache::{Cache, CacheLimits};
 use crate::discover::{DiscoverError, Discovered, discover_from_pds, discover_from_server};
-use crate::{AtIdentifier, DevelopmentNames, Identity, ResolveError, ResolveOptions, ServerOrigin, resolve};
+use crate::{
+    AtIdentifier, DevelopmentNames, Did, Identity, ResolveError, ResolveOptions, ServerOrigin, resolve,
+    resolve_did,
+};
 
 /// Looks up identities and their authorization servers, each once at a time, and remembers them for less than the ten
 /// minutes a sign-in may rely on (R28). With both remembered, a login asks only for what is new: a push and a token.
@@ -18,6 +21,7 @@ pub struct Directory {
     options: ResolveOptions,
     dns: Arc<dyn TxtLookup>,
     identities: Cache<AtIdentifier, Identity, ResolveError>,
+    homes: Cache<Did, ServerOrigin, ResolveError>,
     servers: Cache<ServerOrigin, Discovered, DiscoverError>,
     nonces: Mutex<BTreeMap<String, NonceHint>>,
 }
@@ -47,6 +51,7 @@ impl Directory {
             options,
             dns,
             identities: Cache::new(CacheLimits::IDENTITY),
+            homes: Cache::new(CacheLimits::IDENTITY),
             servers: Cache::new(SERVERS),
             nonces: Mutex::new(BTreeMap::new()),
         }
@@ -67,9 +72,27 @@ impl Directory {
         now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<Identity, ResolveError> {
-        self.identities
-            .look_up(subject.clone(), now, || resolve(subject, &self.options, http, &*self.dns))
-            .await
+        let resolving = || resolve(subject, &self.options, http, &*self.dns);
+        let identity = self.identities.look_up(subject.clone(), now, resolving).await?;
+        // The same document says where the account lives, which is what a refresh will ask.
+        let home = || async { Ok(identity.pds.clone()) };
+        self.homes.look_up(identity.did.clone(), now, home).await?;
+        Ok(identity)
+    }
+
+    /// Where the account `did` lives, by its document. What handle it goes by is not asked.
+    pub(super) async fn home_of(
+        &self,
+        did: &Did,
+        now: UnixTime,
+        http: &dyn HttpClient,
+    ) -> Result<ServerOrigin, ResolveError> {
+        let resolving = || async {
+            let document = resolve_did(did, &self.options, http).await.map_err(ResolveError::Did)?;
+            let pds = document.pds(self.options.development);
+            pds.map_err(|cause| ResolveError::Pds { did: did.clone(), cause })
+        };
+        self.homes.look_up(did.clone(), now, resolving).await
     }
 
     /// Who `subject` is by now, whatever was remembered.
@@ -83,6 +106,9 @@ impl Directory {
         http: &dyn HttpClient,
     ) -> Result<Identity, ResolveError> {
         self.identities.forget(subject);
+        if let AtIdentifier::Did(did) = subject {
+            self.homes.forget(did);
+        }
         self.identity(subject, now, http).await
     }
 

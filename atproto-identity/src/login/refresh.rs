@@ -23,7 +23,7 @@ use vestibule_strategy::{PostError, TokenAnswer, TokenError};
 use super::live::Live;
 use super::session::{Lease, Leased, Replaced, SessionRecord};
 use super::sessions::{SessionError, Sessions, channel};
-use crate::{AtIdentifier, DidDocumentError, DidError, ResolveError};
+use crate::{DidDocumentError, DidError, ResolveError, ServerOrigin};
 
 /// A refresh about to be made: of which session, with what.
 pub(super) struct Refresh<'a> {
@@ -48,8 +48,15 @@ impl Refresh<'_> {
         if current.generation != seen.generation {
             return Ok(current);
         }
+        let home = match self.home(&current).await? {
+            Home::At(pds) => pds,
+            Home::Elsewhere(why) => {
+                self.give_back(&current).await;
+                return self.refused(&current, why).await;
+            }
+        };
         let (lease, current) = match self.lease(seen).await? {
-            Leased::Taken(lease, current) => (lease, *current),
+            Leased::Taken(lease, current) => (lease, SessionRecord { pds: home, ..*current }),
             _ => return self.sessions.stored(&seen.key).await,
         };
         if current.generation != seen.generation {
@@ -94,13 +101,6 @@ impl Refresh<'_> {
     }
 
     async fn with_lease(&self, current: SessionRecord) -> Result<SessionRecord, SessionError> {
-        let current = match self.ruled(current).await? {
-            Ruled::As(current) => current,
-            Ruled::ByAnother(current, why) => {
-                self.give_back(&current).await;
-                return self.refused(&current, why).await;
-            }
-        };
         let answered = match self.ask(&current, "refresh").await {
             Err(NoTokens::Lost(_)) => self.ask(&current, "refresh again").await,
             answered => answered,
@@ -124,27 +124,24 @@ impl Refresh<'_> {
         }
     }
 
-    /// Makes sure that the issuer still rules the account (R101). An account may have moved to another server of the same
-    /// issuer: then it is used from there on.
-    async fn ruled(&self, mut record: SessionRecord) -> Result<Ruled, SessionError> {
+    /// Where the account lives by now, after making sure that the issuer of the session still rules it (R101): it may have
+    /// moved to another server of the same issuer. This is done before the lease is taken, since it may take a while.
+    async fn home(&self, record: &SessionRecord) -> Result<Home, SessionError> {
         let later = |detail: String| SessionError::Retry { detail, after: None };
         let directory = self.sessions.directory();
-        let did = AtIdentifier::Did(record.key.did().clone());
-        let identity = match directory.identity(&did, self.now, self.http).await {
-            Ok(identity) => identity,
+        let home = match directory.home_of(record.key.did(), self.now, self.http).await {
+            Ok(home) => home,
             Err(ResolveError::Did(DidError::Answer(DidDocumentError::Tombstoned))) => {
-                return Ok(Ruled::ByAnother(record, "the account is no more".to_owned()));
+                return Ok(Home::Elsewhere("the account is no more".to_owned()));
             }
             Err(error) => return Err(later(error.to_string())),
         };
-        let server = directory.server_of(&identity.pds, self.now, self.http).await;
+        let server = directory.server_of(&home, self.now, self.http).await;
         let server = server.map_err(|error| later(error.to_string()))?;
-        if server.issuer().as_str() != record.issuer {
-            let why = format!("the account has moved to a server that is ruled by {}", server.issuer());
-            return Ok(Ruled::ByAnother(record, why));
+        if server.issuer().as_str() == record.issuer {
+            return Ok(Home::At(home));
         }
-        record.pds = identity.pds;
-        Ok(Ruled::As(record))
+        Ok(Home::Elsewhere(format!("the account has moved to a server that is ruled by {}", server.issuer())))
     }
 
     async fn ask(&self, record: &SessionRecord, name: &str) -> Result<TokenAnswer, NoTokens> {
@@ -212,12 +209,12 @@ fn with_tokens(current: SessionRecord, answer: TokenAnswer, now: UnixTime) -> Se
     }
 }
 
-/// Who rules an account by now.
-enum Ruled {
-    /// The issuer its session was made with.
-    As(SessionRecord),
-    /// Somebody else, or nobody.
-    ByAnother(SessionRecord, String),
+/// Where an account lives by now.
+enum Home {
+    /// At this server, ruled by the issuer its session was made with.
+    At(ServerOrigin),
+    /// Where somebody else rules, or nowhere.
+    Elsewhere(String),
 }
 
 /// Why no tokens came.

@@ -61,9 +61,8 @@ pub(crate) const PDS2: &str = "https://pds2.example.com";
 pub(crate) const ISSUER2: &str = "https://as2.example.com";
 
 /// What is asked to make sure of an account that nothing is remembered of (R101).
-pub(crate) const LOOK_UPS: [&str; 4] = [
+pub(crate) const LOOK_UPS: [&str; 3] = [
     "GET https://plc.directory/did:plc:ewvi7nxzyoun6zhxrhs64oiz",
-    "TXT _atproto.alice.example.com",
     "GET https://pds.example.com/.well-known/oauth-protected-resource",
     "GET https://as.example.com/.well-known/oauth-authorization-server",
 ];

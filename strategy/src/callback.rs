@@ -37,13 +37,14 @@ impl Callback {
     /// Reads the parameters.
     ///
     /// # Errors
-    /// [`FailureKind::FlowMissing`] without `state`; [`FailureKind::InvalidCallbackRequest`] for a signed response
-    /// (JARM), which nothing here asks for, for an `error` that is no code, and for a code beside an error.
+    /// [`FailureKind::SignedResponseUnsupported`] for a signed response (JARM), [`FailureKind::FlowMissing`] without
+    /// `state`, [`FailureKind::CodeAndError`] for both, and [`FailureKind::InvalidCallbackRequest`] for an `error` that is
+    /// no code.
     pub fn read(params: &Params<'_>) -> Result<Self, Fault> {
         let fault = |kind, detail: &str| Err(Fault::new(kind, detail));
         if params.value("response").is_some() {
             return fault(
-                FailureKind::InvalidCallbackRequest,
+                FailureKind::SignedResponseUnsupported,
                 "the callback is a signed response (JARM), which was not asked for",
             );
         }
@@ -52,10 +53,7 @@ impl Callback {
         };
         let answer = match (params.value("code"), params.value("error")) {
             (Some(_), Some(_)) => {
-                return fault(
-                    FailureKind::InvalidCallbackRequest,
-                    "the callback has both a code and an error",
-                );
+                return fault(FailureKind::CodeAndError, "the callback has both a code and an error");
             }
             (Some(code), None) => Answer::Code(Secret::new(code.to_owned())),
             (None, Some(error)) => {
@@ -130,9 +128,9 @@ mod tests {
             ("", "flow_missing"),
             ("code=c", "flow_missing"),
             ("code=c&state=", "flow_missing"),
-            ("response=e30", "invalid_callback_request"),
-            ("response=e30&state=s&code=c", "invalid_callback_request"),
-            ("state=s&code=c&error=access_denied", "invalid_callback_request"),
+            ("response=e30", "signed_response_unsupported"),
+            ("response=e30&state=s&code=c", "signed_response_unsupported"),
+            ("state=s&code=c&error=access_denied", "code_and_error"),
             ("state=s&error=a%22b", "invalid_callback_request"),
             ("state=s&state=s&code=c", "duplicate_param"),
             ("state=s&code=c&code=d", "duplicate_param"),

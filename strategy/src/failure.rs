@@ -163,10 +163,10 @@ impl std::error::Error for Fault {}
 /// | `:missing_handle` | `missing_handle` | 400 |
 /// | `:invalid_handle` | `invalid_handle`; a DID document or server that cannot be had is `transport` or `bad_response` | 400; 502, 504 |
 /// | `:authorization_url_failed` | `authorization_url_failed` | 502 |
-/// | `:invalid_callback_request` | `flow_missing`, `flow_expired`, `flow_provider_mismatch`, `csrf_attack`, `missing_code`, `duplicate_param`; `invalid_callback_request` where none of these fits. A refusal by the person is `access_denied` | 400; 403 |
+/// | `:invalid_callback_request` | `flow_missing`, `flow_expired`, `flow_provider_mismatch`, `csrf_attack`, `missing_code`, `duplicate_param`, `signed_response_unsupported`, `code_and_error`; `invalid_callback_request` where none of these fits. A refusal by the person is `access_denied` | 400; 403 |
 /// | `:authorization_server_metadata_failed` | `authorization_server_metadata_failed` (never raised there, raised here) | 502 |
 /// | `:token_validation_failed` | `token_endpoint` when the server refuses; `token_answer_malformed`, `token_type_mismatch`, `id_token_unexpected`, `subject_missing`, `subject_invalid`, `scope_missing`, `scope_insufficient` or `dpop_nonce_missing` when its answer breaks that rule, `token_validation_failed` for a rule without a code of its own; `account_mismatch` when it is about somebody else | 502; 403 |
-/// | `:issuer_mismatch` | `issuer_mismatch`, and `issuer_missing` where there is none | 400 |
+/// | `:issuer_mismatch` | `account_issuer_mismatch`; for the callback's `iss`, which is not looked at there, `issuer_mismatch` and `issuer_missing` | 400 |
 /// | `:session_store_failed` | `session_store_failed` | 500 |
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -185,16 +185,22 @@ pub enum FailureKind {
     MissingCode,
     /// A parameter was sent more than once.
     DuplicateParam,
-    /// The callback cannot be read, or asks for something that is not supported (a JARM `response`).
+    /// The callback cannot be read.
     InvalidCallbackRequest,
+    /// The callback is a signed response ([JARM](https://openid.net/specs/oauth-v2-jarm.html)), which nothing here asks for.
+    SignedResponseUnsupported,
+    /// The callback has a code and an error, and so says two things.
+    CodeAndError,
     /// The person said no at the provider.
     AccessDenied,
     /// The provider ended the login with an error of its own.
     ProviderError(ErrorResponse),
     /// The callback does not name the issuer it must name ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
     IssuerMissing,
-    /// An issuer is not the one the login was begun with.
+    /// The callback names another issuer than the one the login was begun with.
     IssuerMismatch,
+    /// The account that signed in is ruled by another authorization server than the one that says so.
+    AccountIssuerMismatch,
     /// The token endpoint refused.
     TokenEndpoint {
         /// Its HTTP status.
@@ -294,10 +300,13 @@ impl FailureKind {
             Self::MissingCode => "missing_code",
             Self::DuplicateParam => "duplicate_param",
             Self::InvalidCallbackRequest => "invalid_callback_request",
+            Self::SignedResponseUnsupported => "signed_response_unsupported",
+            Self::CodeAndError => "code_and_error",
             Self::AccessDenied => "access_denied",
             Self::ProviderError(_) => "provider_error",
             Self::IssuerMissing => "issuer_missing",
             Self::IssuerMismatch => "issuer_mismatch",
+            Self::AccountIssuerMismatch => "account_issuer_mismatch",
             Self::TokenEndpoint { .. } => "token_endpoint",
             Self::IdToken => "id_token",
             Self::UserinfoMismatch => "userinfo_mismatch",
@@ -335,8 +344,11 @@ impl FailureKind {
             | Self::MissingCode
             | Self::DuplicateParam
             | Self::InvalidCallbackRequest
+            | Self::SignedResponseUnsupported
+            | Self::CodeAndError
             | Self::IssuerMissing
             | Self::IssuerMismatch
+            | Self::AccountIssuerMismatch
             | Self::MissingHandle
             | Self::InvalidHandle => StatusCode::BAD_REQUEST,
             Self::CrossSiteRequest | Self::AccessDenied | Self::AccountMismatch => StatusCode::FORBIDDEN,
@@ -379,9 +391,14 @@ impl FailureKind {
             Self::FlowProviderMismatch
             | Self::MissingCode
             | Self::DuplicateParam
-            | Self::InvalidCallbackRequest => {
+            | Self::InvalidCallbackRequest
+            | Self::SignedResponseUnsupported
+            | Self::CodeAndError => {
                 "Your provider sent you back with something we cannot read. Start again; if it happens twice, tell whoever \
                  runs this site."
+            }
+            Self::AccountIssuerMismatch => {
+                "The server that answered is not the one your account belongs to, so it was not trusted. Start again with your handle."
             }
             Self::AccessDenied => {
                 "You said no at your provider, so you are not signed in. Nothing was shared."

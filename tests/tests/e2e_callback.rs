@@ -156,8 +156,8 @@ async fn a_callback_that_is_about_no_login_of_this_browser_changes_nothing() {
 async fn a_callback_that_cannot_be_what_was_asked_for_ends_its_login() {
     for (name, value, code) in [
         ("code", None, "missing_code"),
-        ("response", Some("eyJ.e30.x"), "invalid_callback_request"),
-        ("error", Some("access_denied"), "invalid_callback_request"),
+        ("response", Some("eyJ.e30.x"), "signed_response_unsupported"),
+        ("error", Some("access_denied"), "code_and_error"),
     ] {
         let login = Login::consented().await;
         let mut browser = login.browser.clone();

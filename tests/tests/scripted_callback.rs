@@ -89,11 +89,11 @@ fn s13_a_callback_of_this_browser_that_breaks_a_rule_ends_the_flow() {
         ("the server failed", |left| left.error("server_error"), "provider_error", 502),
         ("an error of its own", |left| left.error("login_required"), "provider_error", 502),
         ("an error that is no code", |left| left.error("a\"b"), "invalid_callback_request", 400),
-        ("code and error", |left| left.with("error", Some("server_error")), "invalid_callback_request", 400),
+        ("code and error", |left| left.with("error", Some("server_error")), "code_and_error", 400),
         (
             "a signed response",
             |left| left.with("response", Some("e30.e30.")),
-            "invalid_callback_request",
+            "signed_response_unsupported",
             400,
         ),
         ("no code", |left| left.with("code", None), "missing_code", 400),
@@ -131,7 +131,7 @@ fn s13_a_callback_without_a_flow_of_this_browser_leaves_every_flow_alone() {
         (
             "a signed response alone",
             |_| vec![("response".to_owned(), "e30.e30.".to_owned())],
-            "invalid_callback_request",
+            "signed_response_unsupported",
         ),
         ("nothing", |_| Vec::new(), "flow_missing"),
     ];

@@ -188,7 +188,10 @@ fn r78_a_server_gives_tokens_of_its_own_accounts_only() {
         world.account(CAROL, "carol.example.com", "https://pds2.example.com", "https://as2.example.com");
         world.server().subject = CAROL.to_owned();
         let failure = world.failed_login(PDS);
-        assert_eq!((failure.kind().code(), failure.kind().status().as_u16()), ("issuer_mismatch", 400));
+        assert_eq!(
+            (failure.kind().code(), failure.kind().status().as_u16()),
+            ("account_issuer_mismatch", 400)
+        );
         assert!(world.store.is_empty());
         assert!(world.server().has_all_back(), "R81");
     }

@@ -214,7 +214,7 @@ impl AtprotoStrategy {
                 identity.did,
                 ruled_by.issuer()
             );
-            return Err(Fault::new(FailureKind::IssuerMismatch, detail));
+            return Err(Fault::new(FailureKind::AccountIssuerMismatch, detail));
         }
         Ok(Account::of(&identity))
     }

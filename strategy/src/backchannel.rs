@@ -3,6 +3,8 @@
 //! They differ in their form and in what their answers mean; who asks, with which key and with which nonce is the same
 //! for all of them, and is here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
@@ -58,6 +60,13 @@ pub struct Backchannel<'a> {
 }
 
 impl<'a> Backchannel<'a> {
+    /// How long one request may take. A server may ask others before it answers (client metadata, an account's home), so
+    /// this is longer than for a document.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The most requests that [`Self::post`] makes of one form.
+    pub const MAX_POSTS: u32 = 3;
+
     /// A client without a key for tokens.
     pub const fn new(issuer: &'a str, client_id: &'a str, client_auth: &'a ClientAuth, trust: Trust) -> Self {
         Self { issuer, client_id, client_auth, proof_key: None, trust }
@@ -104,7 +113,7 @@ impl<'a> Backchannel<'a> {
                 headers.insert(DPOP, text);
             }
         }
-        Ok(HttpCall::new(request, form.purpose, self.trust).with_timeout(TIMEOUT))
+        Ok(HttpCall::new(request, form.purpose, self.trust).with_timeout(Self::TIMEOUT))
     }
 
     /// Sends the form, once more if the server wants its nonce in the proof (RFC 9449, section 8), and once more by the
@@ -121,20 +130,24 @@ impl<'a> Backchannel<'a> {
         now: UnixTime,
         http: &dyn HttpClient,
     ) -> Result<Response<Bytes>, PostError> {
-        let mut response = self.try_post(form, nonces, &seed.child("first try"), now, http).await?;
+        let mut response = self.post_once(form, nonces, &seed.child("first try"), now, http).await?;
         if self.proof_key.is_some() && wants_nonce(&response) {
-            response = self.try_post(form, nonces, &seed.child("with the nonce"), now, http).await?;
+            response = self.post_once(form, nonces, &seed.child("with the nonce"), now, http).await?;
         }
         match refused_time(&response, now) {
             Some(skew) => {
                 let their_time = skew.their_time(now);
-                self.try_post(form, nonces, &seed.child("by their clock"), their_time, http).await
+                self.post_once(form, nonces, &seed.child("by their clock"), their_time, http).await
             }
             None => Ok(response),
         }
     }
 
-    async fn try_post(
+    /// Sends the form once, with the nonce that is known, and remembers the nonce of the answer, whatever it asks for.
+    ///
+    /// # Errors
+    /// [`PostError`] when no answer was had.
+    pub async fn post_once(
         &self,
         form: &Form<'_>,
         nonces: &mut NonceMemory,
@@ -216,9 +229,6 @@ fn refused_time(response: &Response<Bytes>, now: UnixTime) -> Option<ClockSkew> 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const FORM_TYPE: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
-
-/// A server may ask others before it answers (client metadata, an account's home), so this is longer than for a document.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

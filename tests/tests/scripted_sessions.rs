@@ -475,7 +475,8 @@ fn r104_a_lost_answer_is_asked_for_once_more() {
 
         // The second try's fate, and what becomes of the session.
         type Then = fn(&World);
-        let rows: [(&str, Then, Option<&str>); 6] = [
+        let rows: [(&str, Then, Option<&str>); 7] = [
+            ("wants a nonce", |world| _ = world.net.queue("POST", TOKEN, says(400, "use_dpop_nonce")), None),
             ("lost again", |world| _ = world.net.queue_failure("POST", TOKEN, LOST), Some("lost twice")),
             (
                 "refused",

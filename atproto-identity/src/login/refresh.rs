@@ -18,7 +18,7 @@ use http::Response;
 use http::header::{HeaderMap, RETRY_AFTER};
 use vestibule_oauth_core::{ErrorCode, HttpClient, HttpError, HttpErrorKind, Seed, UnixTime};
 use vestibule_strategy::token::refresh_form;
-use vestibule_strategy::{PostError, TokenAnswer, TokenError};
+use vestibule_strategy::{Backchannel, PostError, TokenAnswer, TokenError};
 
 use super::live::Live;
 use super::session::{Lease, Leased, Replaced, SessionRecord};
@@ -101,8 +101,8 @@ impl Refresh<'_> {
     }
 
     async fn with_lease(&self, current: SessionRecord) -> Result<SessionRecord, SessionError> {
-        let answered = match self.ask(&current, "refresh").await {
-            Err(NoTokens::Lost(_)) => self.ask(&current, "refresh again").await,
+        let answered = match self.ask(&current, Attempt::First).await {
+            Err(NoTokens::Lost(_)) => self.ask(&current, Attempt::AfterLoss).await,
             answered => answered,
         };
         match answered {
@@ -144,7 +144,7 @@ impl Refresh<'_> {
         Ok(Home::Elsewhere(format!("the account has moved to a server that is ruled by {}", server.issuer())))
     }
 
-    async fn ask(&self, record: &SessionRecord, name: &str) -> Result<TokenAnswer, NoTokens> {
+    async fn ask(&self, record: &SessionRecord, attempt: Attempt) -> Result<TokenAnswer, NoTokens> {
         let Some(refresh_token) = &record.refresh_token else {
             return Err(NoTokens::Refused("the session has no refresh token".to_owned()));
         };
@@ -152,9 +152,16 @@ impl Refresh<'_> {
         let channel = channel(record, &auth, &self.live.key);
         let mut nonces = self.live.nonces().clone();
         let form = refresh_form(&record.token_endpoint, refresh_token);
-        let seed = self.seed.child(name);
-        let answered =
-            channel.post(&form, &mut nonces, &seed, self.live.their_time(self.now), self.http).await;
+        let their_time = self.live.their_time(self.now);
+        let answered = match attempt {
+            Attempt::First => {
+                channel.post(&form, &mut nonces, &self.seed.child("refresh"), their_time, self.http).await
+            }
+            Attempt::AfterLoss => {
+                let seed = self.seed.child("refresh again");
+                channel.post_once(&form, &mut nonces, &seed, their_time, self.http).await
+            }
+        };
         self.live.nonces().adopt(&record.token_endpoint, &nonces);
         let response = answered.map_err(unanswered)?;
         read(&response, record)
@@ -208,6 +215,21 @@ fn with_tokens(current: SessionRecord, answer: TokenAnswer, now: UnixTime) -> Se
         ..current
     }
 }
+
+/// Which time it is that tokens are asked for. Together they take less than the lease lasts, however slow the server is; one
+/// that wants a nonce after its answer was lost is asked again by the next call, since it has refused nothing for good.
+#[derive(Clone, Copy)]
+enum Attempt {
+    /// With up to two more requests, for a nonce and for the time.
+    First,
+    /// One request, after the answer to the first was lost.
+    AfterLoss,
+}
+
+const _: () = assert!(
+    Backchannel::TIMEOUT.as_secs() * (Backchannel::MAX_POSTS as u64 + 1) < Lease::LENGTH.as_secs(),
+    "a refresh ends before its lease does"
+);
 
 /// Where an account lives by now.
 enum Home {

@@ -657,7 +657,9 @@ mod tests {
 
     #[test]
     fn r15_a_name_that_only_begins_like_an_unsupported_one_is_not_shown() {
-        for name in ["userinfo_\nx", "userinfo_\u{7f}", "authorization_encrypted_response_ x", "userinfo_\u{202e}"] {
+        for name in
+            ["userinfo_\nx", "userinfo_\u{7f}", "authorization_encrypted_response_ x", "userinfo_\u{202e}"]
+        {
             assert_eq!(findings(confidential(), &[(name, json!(true))]), [], "{name:?}");
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::cookies::{Cookies, Initiator};
+use crate::ledger;
 
 /// Long enough for a login's several calls to real servers on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -199,6 +200,7 @@ impl Browser {
         for set_cookie in answer.set_cookies() {
             self.cookies.set(&answer.url, set_cookie);
         }
+        answer.note_secrets();
         Ok(answer)
     }
 
@@ -279,6 +281,24 @@ impl Answer {
     /// The body's octets.
     pub const fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Writes down what this answer holds that no log may.
+    fn note_secrets(&self) {
+        for set_cookie in self.set_cookies() {
+            let value = set_cookie.split([';']).next().and_then(|pair| pair.split_once('='));
+            ledger::note("cookie", value.map_or("", |(_, value)| value));
+        }
+        let location = self.header("location").and_then(|to| self.url.join(to).ok());
+        for (name, value) in location.iter().flat_map(Url::query_pairs).chain(self.url.query_pairs()) {
+            if matches!(&*name, "code" | "state") {
+                ledger::note(&name, &value);
+            }
+        }
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        for name in ["access_token", "refresh_token", "id_token", "device_code", "client_secret"] {
+            ledger::note(name, body[name].as_str().unwrap_or_default());
+        }
     }
 
     /// The body as text; what is not UTF-8 is replaced.

@@ -40,6 +40,7 @@ mod browser;
 mod cookies;
 mod fixed;
 mod folder;
+pub mod ledger;
 mod login;
 mod loopback;
 mod peers;

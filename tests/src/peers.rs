@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::browser::Browser;
+use crate::ledger;
 use crate::loopback::own_loopback;
 use crate::program::Program;
 
@@ -73,6 +74,7 @@ impl PeersConfig {
         put("PEER_TOKEN_SECONDS", self.token_seconds.map(|value| value.to_string()));
         put("PEER_TLS_HOST", self.tls_host.map(|value| value.to_string()));
         put("PEER_TLS_PORT", self.tls_port.map(|value| value.to_string()));
+        put("PEER_LEDGER", ledger::secrets().map(|path| format!("{}.peers.secrets", path.display())));
         put("PEER_APP_UPSTREAM", self.app_upstream.map(|value| format!("http://{value}")));
         environment
     }

@@ -1,6 +1,7 @@
 //! A program that was started, that says on one line when it is ready, and that ends when it is told to.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +35,19 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot be started, ends first, or says nothing for that long; with what it said on standard error.
-    pub(crate) fn start(mut command: Command, patience: Duration) -> Result<(Self, String), String> {
+    pub(crate) fn start(command: Command, patience: Duration) -> Result<(Self, String), String> {
+        Self::start_heard(command, patience, None)
+    }
+
+    /// The same, with what it says on standard error written down, too.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn start_heard(
+        mut command: Command,
+        patience: Duration,
+        ledger: Option<File>,
+    ) -> Result<(Self, String), String> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::piped())
@@ -57,13 +70,13 @@ impl Program {
                     let _ = first_line.send(first.trim_end().to_owned());
                 }
                 drop(first_line);
-                keep(stream, &kept);
+                keep(stream, &kept, None);
                 drop(open);
             });
         }
         let errors = child.stderr.take().map(|stream| {
             let kept = stderr.clone();
-            thread::spawn(move || keep(stream, &kept))
+            thread::spawn(move || keep(stream, &kept, ledger))
         });
         let mut program = Self { child, stdin, stdout, stderr, ended: Mutex::new(ended) };
         match line.recv_timeout(patience) {
@@ -138,9 +151,12 @@ impl Drop for Program {
 }
 
 /// Reads a stream to its end.
-fn keep(mut stream: impl Read, kept: &Kept) {
+fn keep(mut stream: impl Read, kept: &Kept, mut ledger: Option<File>) {
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if let Some(ledger) = &mut ledger {
+            ledger.write_all(&buffer[..length]).expect("a line in the ledger");
+        }
         kept.lock().push_str(&String::from_utf8_lossy(&buffer[..length]));
     }
 }

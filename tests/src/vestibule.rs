@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{interval, timeout};
 
 use crate::folder::Folder;
+use crate::ledger;
 use crate::peers::Peers;
 use crate::program::Program;
 
@@ -110,6 +111,9 @@ impl VestibuleConfig {
         let store = self.store.clone().unwrap_or_else(|| format!("sqlite:{}", database.display()));
         command.args(["serve", "--listen", &self.listen, "--store", &store, "--secret-file"]);
         command.arg(self.folder.file("vestibule.secret")).args(&self.args);
+        if ledger::folder().is_some() {
+            command.env("VESTIBULE_LOG", "trace");
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
@@ -303,9 +307,11 @@ impl Drop for Vestibule {
 
 async fn launch(config: &VestibuleConfig) -> Result<(Program, SocketAddr), String> {
     let command = config.command()?;
-    let (program, line) = spawn_blocking(move || Program::start(command, READY_IN))
+    let (program, line) = spawn_blocking(move || Program::start_heard(command, READY_IN, ledger::log()))
         .await
         .map_err(|error| format!("starting vestibule: {error}"))??;
+    let secret = fs::read_to_string(config.folder.file("vestibule.secret")).unwrap_or_default();
+    secret.lines().for_each(|line| ledger::note("master secret", line));
     let address = line.strip_prefix("listening on http://").and_then(|address| address.parse().ok());
     let address = address.ok_or_else(|| format!("the first line of vestibule is {line:?}"))?;
     Ok((program, address))

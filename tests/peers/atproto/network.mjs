@@ -15,6 +15,7 @@
 //   PEER_NONCE_ROTATION_MS=1000..60000     DPoP nonce rotation (default 60000)
 //   PEER_TOKEN_SECONDS=N                   access token lifetime (default 3600)
 //   PEER_MAX_SECONDS=N                     life of this process (default 900)
+//   PEER_LEDGER=FILE                       where every secret that passes here is noted
 //   LOG_ENABLED=1 LOG_DESTINATION=FILE     the PDS's own JSON log
 import dns from 'node:dns'
 import fs from 'node:fs'
@@ -144,11 +145,19 @@ try {
   if (process.env.PEER_TOKEN_SECONDS) {
     provider.tokenManager.tokenMaxAge = int('PEER_TOKEN_SECONDS') * 1000
   }
+  const note = (what, value) => {
+    if (process.env.PEER_LEDGER && value) fs.appendFileSync(process.env.PEER_LEDGER, `${what}\t${value}\n`)
+  }
   // Every token the PDS gives out; which of them are still good, its own database says.
   const issued = []
   const grantTokens = provider.token.bind(provider)
   provider.token = async (credentials, metadata, request, proof) => {
     const answer = await grantTokens(credentials, metadata, request, proof)
+    note('peer access token', answer.access_token)
+    note('signature of a peer access token', answer.access_token.split('.').at(-1))
+    note('peer refresh token', answer.refresh_token)
+    note('code', request.code)
+    note('code verifier', request.code_verifier)
     issued.push({ client: credentials.client_id, did: answer.sub, grant: request.grant_type,
       access: answer.access_token, refresh: answer.refresh_token })
     return answer

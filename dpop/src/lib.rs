@@ -27,7 +27,7 @@
 //! ```
 //!
 //! What the proofs are made of is here for everybody else who signs: public keys and sets of them ([`Jwk`], [`JwkSet`]),
-//! thumbprints ([`Thumbprint`]), and signed texts in general ([`Compact`], [`ProtectedHeader`]), which serve client
+//! thumbprints ([`Thumbprint`]), and signed texts in general ([`Compact`], [`ProtectedHeader`], [`Claims`]), which serve client
 //! assertions, ID tokens and access tokens.
 //!
 //! What is not here: sending requests and retrying them with a nonce, claims of tokens, key sets fetched from their
@@ -50,6 +50,7 @@
 mod algorithm;
 #[cfg(feature = "aws-lc-rs")]
 mod aws;
+mod claims;
 mod json;
 mod jwk;
 mod jwk_set;
@@ -67,6 +68,7 @@ mod verify;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 #[cfg(feature = "aws-lc-rs")]
 pub use aws::{AwsLcRsaSigner, AwsLcSigner, AwsLcVerifier};
+pub use claims::{Claims, InvalidClaims};
 pub use jwk::{InvalidJwk, InvalidThumbprint, Jwk, KeyMaterial, Thumbprint};
 pub use jwk_set::{InvalidJwkEntry, InvalidJwkSet, JwkEntry, JwkSet};
 pub use jws::{Compact, EncodedHeader, Header, InvalidJws, InvalidSignature, ProtectedHeader};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use vestibule_oauth_core::UnixTime;
 
 use crate::algorithm::Algorithm;
-use crate::json::{Fault, Members, WrongType};
+use crate::claims::{Claims, InvalidClaims};
 use crate::jwk::Thumbprint;
 use crate::jws::{Compact, InvalidJws, InvalidSignature};
 use crate::key::PROOF_TYPE;
@@ -117,10 +117,7 @@ impl<'a> Expected<'a> {
         }
         let key = jws.header().jwk().ok_or(InvalidProof::NoKey)?;
 
-        let claims = Claims(Members::parse(jws.payload()).map_err(|fault| match fault {
-            Fault::Syntax | Fault::TooMany => InvalidProof::Payload,
-            Fault::Duplicate => InvalidProof::DuplicateClaim,
-        })?);
+        let claims = Claims::parse(jws.payload())?;
         let id = claims.text("jti")?;
         if id.is_empty() || id.len() > MAX_ID_LENGTH {
             return Err(InvalidProof::IdLength);
@@ -153,12 +150,12 @@ impl<'a> Expected<'a> {
 
     /// When the proof was made, and until when it could be accepted again.
     fn read_times(&self, claims: &Claims<'_>, now: UnixTime) -> Result<(UnixTime, UnixTime), InvalidProof> {
-        let made = claims.seconds("iat")?.ok_or(InvalidProof::NoClaim("iat"))?;
+        let made = claims.time("iat")?;
         let (earliest, latest) = (now.before(self.window.past), now.after(self.window.future));
-        if claims.seconds("nbf")?.is_some_and(|start| start > latest) {
+        if claims.optional_time("nbf")?.is_some_and(|start| start > latest) {
             return Err(InvalidProof::NotYet);
         }
-        if claims.seconds("exp")?.is_some_and(|end| end <= now.before(self.window.future)) {
+        if claims.optional_time("exp")?.is_some_and(|end| end <= now.before(self.window.future)) {
             return Err(InvalidProof::Expired);
         }
         let (nonce, issuer) = match self.nonce {
@@ -397,6 +394,17 @@ impl From<InvalidJws> for InvalidProof {
     }
 }
 
+impl From<InvalidClaims> for InvalidProof {
+    fn from(error: InvalidClaims) -> Self {
+        match error {
+            InvalidClaims::Payload => Self::Payload,
+            InvalidClaims::Duplicate => Self::DuplicateClaim,
+            InvalidClaims::Missing(name) => Self::NoClaim(name),
+            InvalidClaims::Type(name) => Self::ClaimType(name),
+        }
+    }
+}
+
 /// A proof of an RSA key of 8192 bits, for the longest address, would take some 11 KiB; one of a P-256 key takes 600
 /// octets. Header fields are commonly limited to 8 KiB together.
 const MAX_LENGTH: usize = 8 * 1024;
@@ -406,25 +414,6 @@ const MAX_ID_LENGTH: usize = 256;
 
 /// The field's name, in the lower case that HTTP/2 has.
 static DPOP: HeaderName = HeaderName::from_static("dpop");
-
-struct Claims<'de>(Members<'de>);
-
-impl Claims<'_> {
-    fn text(&self, name: &'static str) -> Result<&str, InvalidProof> {
-        self.optional_text(name)?.ok_or(InvalidProof::NoClaim(name))
-    }
-
-    fn optional_text(&self, name: &'static str) -> Result<Option<&str>, InvalidProof> {
-        self.0.text(name).map_err(|WrongType(name)| InvalidProof::ClaimType(name))
-    }
-
-    fn seconds(&self, name: &'static str) -> Result<Option<UnixTime>, InvalidProof> {
-        match self.0.seconds(name) {
-            Ok(seconds) => Ok(seconds.map(UnixTime::from_secs)),
-            Err(WrongType(name)) => Err(InvalidProof::ClaimType(name)),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use http::{Response, StatusCode, request};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
-use vestibule_storage::Housekeeping;
+use vestibule_storage::{Housekeeping, SESSIONS_PER_PERSON};
 use vestibule_strategy::{FailureKind, ReturnTo};
 
 use crate::ambient;
@@ -85,6 +85,7 @@ impl Hall {
         match self.housekeeping.surplus(login.session.did()).await {
             Ok(surplus) => {
                 for session in surplus {
+                    tracing::info!(%session, most = SESSIONS_PER_PERSON, "session over: its person has more than anybody needs");
                     let (web, sessions) = (self.web.clone(), Arc::clone(&login.sessions));
                     login.carry_out(async move { web.end_upstream(&session, &sessions).await });
                 }

@@ -2,8 +2,8 @@
 //! session lives, or was refused by the real server for a reason that the log names.
 //!
 //! Not part of `tests/run`. Run it by `cargo run -p vestibule-tests --example soak -- [SESSIONS] [SECONDS] [PERCENT]`, after
-//! `tests/run` has installed the peers and `cargo build --bin vestibule` has built the program. The default is 100 sessions
-//! (the peers have two accounts, and nobody keeps more than 50 sessions here), 600 seconds, and faults in 5 of 100 calls.
+//! `tests/run` has installed the peers and `cargo build --bin vestibule` has built the program. The default is 200 sessions, 600
+//! seconds, and faults in 5 of 100 calls.
 
 #![allow(clippy::print_stdout, reason = "a soak prints what it saw")]
 
@@ -18,10 +18,13 @@ const SITE: &str = "https://app.peer.internal";
 const COOKIE: &str = "__Host-vestibule.session";
 const CALL: &str = "/xrpc/com.atproto.server.getSession";
 
+/// Fewer than one person keeps here.
+const SESSIONS_EACH: u64 = 40;
+
 #[tokio::main]
 async fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>().expect("a number"));
-    let (sessions, seconds) = (args.next().unwrap_or(100), args.next().unwrap_or(600));
+    let (sessions, seconds) = (args.next().unwrap_or(200), args.next().unwrap_or(600));
     let percent = u8::try_from(args.next().unwrap_or(5)).expect("at most a hundred");
 
     let upstream: SocketAddr = ([127, 0, 0, 1], free_port()).into();
@@ -31,6 +34,7 @@ async fn main() {
         token_seconds: Some(2),
         nonce_rotation_ms: Some(1000),
         max_seconds: Some(seconds as u32 + 1800),
+        accounts: Some(sessions.div_ceil(SESSIONS_EACH).max(2) as u32),
         ..PeersConfig::on_port_443()
     };
     let peers = Peers::start(config).await;
@@ -38,11 +42,9 @@ async fn main() {
     let vestibule = Arc::new(Vestibule::start(config.with_args(&["--public-url", SITE])).await);
 
     let mut cookies = Vec::new();
-    for n in 0..sessions {
-        let (handle, account) =
-            if n.is_multiple_of(2) { ("alice.test", peers.alice()) } else { ("bob.test", peers.bob()) };
+    for account in peers.accounts.iter().cycle().take(sessions as usize) {
         let mut browser = Browser::new().reaching(SITE, upstream);
-        let answer = browser.submit(&format!("{SITE}/login"), &[("handle", handle)]).await;
+        let answer = browser.submit(&format!("{SITE}/login"), &[("handle", &account.handle)]).await;
         let callback = peers.consent(&answer.location(), account, Decision::Allow).await.expect("consent");
         assert_eq!(browser.arrive(&callback).await.status(), 303, "{}", vestibule.logs());
         cookies.push(format!("{COOKIE}={}", browser.cookie(SITE, COOKIE).expect("signed in")));

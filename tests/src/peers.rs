@@ -49,6 +49,8 @@ pub struct PeersConfig {
     pub no_txt: Vec<String>,
     /// What `https://app.peer.internal` shows: a web server of the test's, or `vestibule`.
     pub app_upstream: Option<SocketAddr>,
+    /// How many accounts there are; by default two.
+    pub accounts: Option<u32>,
     /// When the peers end by themselves, in seconds; by default 900.
     pub max_seconds: Option<u32>,
 }
@@ -70,6 +72,7 @@ impl PeersConfig {
             environment.push(("PEER_NO_TXT", self.no_txt.join(",")));
         }
         let mut put = |name, value: Option<String>| environment.extend(value.map(|value| (name, value)));
+        put("PEER_ACCOUNTS", self.accounts.map(|value| value.to_string()));
         put("PEER_NONCE_ROTATION_MS", self.nonce_rotation_ms.map(|value| value.to_string()));
         put("PEER_TOKEN_SECONDS", self.token_seconds.map(|value| value.to_string()));
         put("PEER_TLS_HOST", self.tls_host.map(|value| value.to_string()));
@@ -81,7 +84,7 @@ impl PeersConfig {
 }
 
 /// The PLC directory, the PDS (authorization server and resource server in one), a name server and a TLS front, with
-/// two accounts. They end when this value goes.
+/// two accounts or more. They end when this value goes.
 #[derive(Debug)]
 pub struct Peers {
     program: Program,
@@ -89,7 +92,7 @@ pub struct Peers {
     pub plc: String,
     /// The URL of the PDS, which is its issuer too.
     pub pds: String,
-    /// Alice and Bob.
+    /// Alice, Bob, and whoever else there is.
     pub accounts: Vec<Account>,
     /// The name server, UDP and TCP.
     pub dns: SocketAddr,

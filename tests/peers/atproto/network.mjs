@@ -9,6 +9,8 @@
 //                                          (default 127.0.0.1); with PEER_TLS_PORT=443 a client that
 //                                          uses this DNS reaches it by plain https URLs
 //   PEER_NO_TXT=bob.test                   handles (by commas) without a TXT record: by HTTPS only
+//   PEER_ACCOUNTS=N             how many accounts there are (default and least 2): alice.test, bob.test,
+//                               then person3.test, person4.test and so on
 //   PEER_MODE=http|https        http (default): issuer http://localhost:PORT, dev mode
 //                               https: issuer https://pds.peer.internal, no dev mode
 //   PEER_APP_UPSTREAM=http://127.0.0.1:N   what https://app.peer.internal:TLS_PORT serves
@@ -36,6 +38,7 @@ const int = (name, dflt = 0) => Number(process.env[name] || dflt)
 const mode = process.env.PEER_MODE === 'https' ? 'https' : 'http'
 const maxSeconds = int('PEER_MAX_SECONDS', 900)
 const handles = ['alice.test', 'bob.test']
+for (let n = 3; n <= int('PEER_ACCOUNTS', 2); n++) handles.push(`person${n}.test`)
 const tlsHost = process.env.PEER_TLS_HOST || HOST
 const noTxt = new Set((process.env.PEER_NO_TXT ?? '').split(',').map((h) => h.trim()).filter(Boolean))
 const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'atproto-peer-'))

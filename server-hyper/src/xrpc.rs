@@ -150,6 +150,11 @@ impl App {
                     let key = ready.record().key.clone();
                     ready = self.ready_session(key, Some(ready)).await.map_err(CallError::Session)?;
                 }
+                // A token so short-lived that it ended on the way says nothing about the session: it may be faster next time.
+                ResourceAnswer::TokenRefused if ready.has_ended(ambient::now()) => {
+                    let detail = "the access token ended before the person's server had it".to_owned();
+                    return Err(CallError::Session(SessionError::Retry { detail, after: None }));
+                }
                 // A fresh token, refused as well: the server wants no more of this session (R106). A refusal that may be
                 // a third server's, to which the call was passed on, says nothing about it.
                 ResourceAnswer::TokenRefused if !call.is_passed_on() => {

@@ -268,7 +268,16 @@ impl Peers {
     /// Lets so many of a hundred calls to PDS and PLC by the TLS front meet a fault: lost before or after they were acted
     /// upon, refused, or slow.
     pub async fn faults(&self, percent: u8) {
-        let answer = Browser::new().get(&format!("{}faults?percent={percent}", self.tokens), &[]).await;
+        self.set_faults(&format!("percent={percent}")).await;
+    }
+
+    /// Lets every call to PDS and PLC by the TLS front take three seconds longer.
+    pub async fn slow(&self) {
+        self.set_faults("percent=100&only=slow").await;
+    }
+
+    async fn set_faults(&self, query: &str) {
+        let answer = Browser::new().get(&format!("{}faults?{query}", self.tokens), &[]).await;
         assert_eq!(answer.status(), 204, "{}", answer.text());
     }
 

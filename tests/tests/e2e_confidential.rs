@@ -95,3 +95,21 @@ async fn r86_sessions_go_on_with_the_key_they_were_made_with_while_a_new_one_is_
     let answer = other.submit(&url("/login"), &[("handle", "bob.test")]).await;
     assert_eq!(answer.status(), 303, "{}\n{}", answer.text(), vestibule.logs());
 }
+
+/// A soak found it: with tokens of two seconds and a network that takes three, two sessions were given up.
+#[tokio::test]
+async fn r106_a_token_that_ends_on_its_way_to_the_server_ends_no_session() {
+    let config = PeersConfig { token_seconds: Some(2), ..PeersConfig::on_port_443() };
+    let (peers, vestibule, mut browser) = deployment_with(config).await;
+    let url = |path: &str| format!("{SITE}{path}");
+    let answer = browser.submit(&url("/login"), &[("handle", "alice.test")]).await;
+    let callback = peers.consent(&answer.location(), peers.alice(), Decision::Allow).await.unwrap();
+    assert_eq!(browser.arrive(&callback).await.status(), 303);
+
+    peers.slow().await;
+    let call = browser.get(&url("/xrpc/com.atproto.server.getSession"), &[]).await;
+    assert_eq!((call.status(), call.json()["error"].as_str()), (503, Some("temporarily_unavailable")));
+    peers.faults(0).await;
+    let call = browser.get(&url("/xrpc/com.atproto.server.getSession"), &[]).await;
+    assert_eq!(call.status(), 200, "{}\n{}", call.text(), vestibule.logs());
+}

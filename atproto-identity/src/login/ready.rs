@@ -24,6 +24,11 @@ impl ReadySession {
         &self.record
     }
 
+    /// Whether the access token is good no more, by its own word.
+    pub fn has_ended(&self, now: UnixTime) -> bool {
+        self.record.expires_at.is_some_and(|end| end <= now)
+    }
+
     /// The headers that authorize one request to the person's server: `Authorization` and `DPoP` (R88). `jti` is fresh for
     /// every try.
     ///

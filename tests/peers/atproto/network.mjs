@@ -201,6 +201,7 @@ try {
   // The call never arrives, its answer is lost, a refusal instead of an answer, an answer that takes three seconds.
   const FAULTS = ['drop', 'lose', 500, 503, 429, 'slow']
   let faultRate = 0
+  let faults = FAULTS
 
   // --- TLS front: https://{pds,plc,app}.peer.internal and https://{alice,bob}.test ---
   const appUpstream = process.env.PEER_APP_UPSTREAM && new URL(process.env.PEER_APP_UPSTREAM)
@@ -210,7 +211,7 @@ try {
       : host === `app.${zone}` ? appUpstream?.port : pdsPort
     if (!port) return res.writeHead(502).end('no PEER_APP_UPSTREAM\n')
     const fault = host !== `app.${zone}` && Math.random() < faultRate
-      ? FAULTS[Math.floor(Math.random() * FAULTS.length)] : 'none'
+      ? faults[Math.floor(Math.random() * faults.length)] : 'none'
     if (fault === 'drop') return req.socket.destroy()
     if (typeof fault === 'number') {
       return res.writeHead(fault, fault === 429 ? { 'retry-after': '1' } : {}).end()
@@ -235,6 +236,7 @@ try {
     const url = new URL(req.url, 'http://book')
     if (url.pathname === '/faults') {
       faultRate = Number(url.searchParams.get('percent')) / 100
+      faults = url.searchParams.has('only') ? [url.searchParams.get('only')] : FAULTS
       return res.writeHead(204).end()
     }
     try {

@@ -9,7 +9,7 @@ use http::Uri;
 use thiserror::Error;
 use url::Url;
 
-use crate::transport::{Transport, is_loopback};
+use crate::transport::{Transport, can_be_looked_up, is_loopback};
 
 /// Who an authorization server says it is. Two issuers are the same if their texts are, character by character: nothing
 /// is normalised ([RFC 8414, section 3.3], [RFC 9207, section 2.4]).
@@ -75,7 +75,7 @@ impl Issuer {
             return Err(InvalidIssuer::UserInfo);
         }
         let url = Url::parse(text).map_err(|_| InvalidIssuer::Host)?;
-        if authority.is_empty() || !url.has_host() {
+        if authority.is_empty() || !url.has_host() || !can_be_looked_up(&url) {
             return Err(InvalidIssuer::Host);
         }
         if !transport.allows(&url) {
@@ -226,6 +226,7 @@ mod tests {
             ("https://u@a.example", InvalidIssuer::UserInfo),
             ("https://@a.example", InvalidIssuer::UserInfo),
             ("https:///x", InvalidIssuer::Host),
+            (&format!("https://{}.example", "a.".repeat(123)), InvalidIssuer::Host),
             ("https://a b", InvalidIssuer::Character),
             ("https://a.example\\x", InvalidIssuer::Character),
             ("https://a.example/a/../b", InvalidIssuer::Path),

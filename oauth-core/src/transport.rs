@@ -48,7 +48,7 @@ impl Transport {
             Err(InvalidWebUrl::UserInfo)
         } else if text.contains('#') {
             Err(InvalidWebUrl::Fragment)
-        } else if Uri::try_from(url.as_str()).is_err() {
+        } else if Uri::try_from(url.as_str()).is_err() || !can_be_looked_up(&url) {
             // A URL parser lets hosts pass, such as `{a`, that no request can name.
             Err(InvalidWebUrl::Syntax)
         } else {
@@ -102,6 +102,15 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Whether the host is short enough for the DNS ([RFC 1035, section 2.3.4]). A text within its limit can have a host beyond it:
+/// what is not ASCII in it is written out at greater length.
+///
+/// [RFC 1035, section 2.3.4]: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
+pub(crate) fn can_be_looked_up(url: &Url) -> bool {
+    const MAX_HOST_LEN: usize = 253;
+    url.host_str().is_none_or(|host| host.len() <= MAX_HOST_LEN)
 }
 
 /// What stands between `://` and the path, as written. `None` if the scheme is not followed by `://`: a URL parser reads

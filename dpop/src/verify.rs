@@ -355,6 +355,11 @@ pub enum InvalidProof {
 }
 
 impl InvalidProof {
+    /// Whether the client is to send the request again, in a proof with the nonce of the answer.
+    pub const fn wants_nonce(&self) -> bool {
+        matches!(self, Self::NoNonce | Self::OtherNonce)
+    }
+
     /// The error code for the answer ([RFC 9449, sections 5, 7.1 and 8]). A code or a refresh token that is bound to
     /// another key is `invalid_grant` at the token endpoint, which is for the caller to say.
     ///

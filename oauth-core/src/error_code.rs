@@ -51,6 +51,8 @@ codes! {
     INVALID_REDIRECT_URI = "invalid_redirect_uri";
     /// RFC 6749, section 5.2: the request breaks a rule.
     INVALID_REQUEST = "invalid_request";
+    /// RFC 9101, section 7: the address of a request is not good.
+    INVALID_REQUEST_URI = "invalid_request_uri";
     /// RFC 6749, section 5.2: the scope is unknown or too wide.
     INVALID_SCOPE = "invalid_scope";
     /// RFC 8707, section 2: the resource is unknown or malformed.
@@ -59,6 +61,8 @@ codes! {
     INVALID_TOKEN = "invalid_token";
     /// OpenID Connect Core, section 3.1.2.6: the person has to sign in.
     LOGIN_REQUIRED = "login_required";
+    /// OpenID Connect Core, section 3.1.2.6: request objects are not read here.
+    REQUEST_NOT_SUPPORTED = "request_not_supported";
     /// RFC 6749, section 4.1.2.1: the server broke.
     SERVER_ERROR = "server_error";
     /// RFC 8628, section 3.5: ask less often.

@@ -107,6 +107,11 @@ impl<'a> Params<'a> {
             .map(|(_, value)| &**value)
     }
 
+    /// Names and values as they were sent, empty values included.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The names that were sent, empty values included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| &**name)

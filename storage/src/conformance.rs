@@ -13,8 +13,10 @@
 //! # });
 //! ```
 
+mod clients;
 mod flows;
 mod housekeeping;
+mod issued;
 mod key_ring;
 mod leases;
 mod sessions;
@@ -32,8 +34,10 @@ use vestibule_strategy::InvalidProviderId;
 
 use crate::web_session::{WebSession, WebSessionId};
 
+pub use clients::clients;
 pub use flows::flows;
 pub use housekeeping::{housekeeping, surplus_sessions, unused_sessions};
+pub use issued::{access_tokens, codes, devices, issued, refresh_tokens};
 pub use key_ring::{client_keys, key_ring};
 pub use leases::leases;
 pub use sessions::sessions;
@@ -77,13 +81,21 @@ fn done<T>(rule: &'static str, seen: Result<T, StoreUnavailable>) -> Result<T, B
     seen.map_err(|error| Broken::new(rule, error))
 }
 
-/// Starts all of them before it waits for any.
 async fn race<T>(
     rule: &'static str,
     start: impl Fn(usize) -> JoinHandle<Result<T, StoreUnavailable>>,
 ) -> Result<Vec<T>, Broken> {
-    let racers: Vec<_> = (0..RACERS).map(start).collect();
-    let mut outcomes = Vec::with_capacity(RACERS);
+    race_of(RACERS, rule, start).await
+}
+
+/// Starts all of them before it waits for any.
+async fn race_of<T>(
+    number: usize,
+    rule: &'static str,
+    start: impl Fn(usize) -> JoinHandle<Result<T, StoreUnavailable>>,
+) -> Result<Vec<T>, Broken> {
+    let racers: Vec<_> = (0..number).map(start).collect();
+    let mut outcomes = Vec::with_capacity(number);
     for racer in racers {
         let outcome = racer.await.map_err(|error| Broken::new(rule, error))?;
         outcomes.push(done(rule, outcome)?);

@@ -8,8 +8,8 @@ use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
 /// Keeps a store small, and asks it how it is.
 pub trait Housekeeping: Send + Sync {
-    /// Throws away flows and web sessions that have expired, at most [`SWEEP_ROWS`] of each, so that nobody waits long
-    /// behind it, and names sessions that nobody uses. Call it every minute or so, and again at once while
+    /// Throws away flows, web sessions and what the token endpoint issued that have expired, at most [`SWEEP_ROWS`] of each, so that
+    /// nobody waits long behind it, and names sessions that nobody uses. Call it every minute or so, and again at once while
     /// [`Swept::more`] says so.
     ///
     /// # Errors
@@ -58,6 +58,8 @@ pub struct Swept {
     pub flows: u64,
     /// Web sessions thrown away.
     pub web_sessions: u64,
+    /// Codes, tokens, pushed requests, devices and one-time values thrown away.
+    pub issued: u64,
     /// Sessions at people's servers that nobody uses: those that only these web sessions used, and those of at least
     /// [`UNUSED_AFTER`] that no web session uses, as a crash leaves behind. End them: nobody will ask for them again.
     /// Those that were not ended are named again.

@@ -2,6 +2,7 @@
 
 use vestibule_oauth_core::StoreUnavailable;
 use vestibule_strategy::StoredFlow;
+use vestibule_token_endpoint::{AuthorizationRequest, Client, Code, Grant};
 
 use crate::web_session::WebSession;
 
@@ -24,6 +25,47 @@ pub const PENDING_FLOWS: usize = 50_000;
 ///
 /// [`Housekeeping::surplus`]: crate::Housekeeping::surplus
 pub const SESSIONS_PER_PERSON: usize = 50;
+
+/// The most octets of a client's record. With 64 redirect URIs of usual length and four keys it has some 8 KiB.
+pub const CLIENT_OCTETS: usize = 64 * 1024;
+
+/// The most octets of the record of a grant, a code, a pushed request or a device: a scope of 16 KiB is the largest part.
+pub const ISSUED_OCTETS: usize = 64 * 1024;
+
+pub(crate) fn client(client: &Client) -> Result<(), StoreUnavailable> {
+    at_most(CLIENT_OCTETS, client.to_json().len(), "client")
+}
+
+pub(crate) fn issued(record: &str) -> Result<(), StoreUnavailable> {
+    at_most(ISSUED_OCTETS, record.len(), "record of a grant")
+}
+
+/// The texts of a grant, without writing them out: for a store that keeps them as they are.
+pub(crate) fn grant(grant: &Grant) -> Result<(), StoreUnavailable> {
+    at_most(ISSUED_OCTETS, texts_of_grant(grant), "grant")
+}
+
+/// The texts of a code.
+pub(crate) fn code(code: &Code) -> Result<(), StoreUnavailable> {
+    let own = code.redirect_uri.as_str().len() + code.nonce.as_ref().map_or(0, String::len);
+    at_most(ISSUED_OCTETS, texts_of_grant(&code.grant).saturating_add(own), "code")
+}
+
+/// The texts of a pushed request.
+pub(crate) fn request(request: &AuthorizationRequest) -> Result<(), StoreUnavailable> {
+    let texts = [&request.state, &request.nonce, &request.login_hint].into_iter().flatten().map(String::len);
+    let words = request.scope.iter().chain(request.resources.iter().map(String::as_str)).map(str::len);
+    let octets =
+        texts.chain(words).chain([request.redirect_uri.as_str().len()]).fold(0, usize::saturating_add);
+    at_most(ISSUED_OCTETS, octets, "pushed request")
+}
+
+fn texts_of_grant(grant: &Grant) -> usize {
+    let words = grant.scope.iter().chain(grant.resources.iter().map(String::as_str)).map(str::len);
+    let own =
+        [grant.client.as_str().len(), grant.subject.len(), grant.context.as_ref().map_or(0, String::len)];
+    words.chain(own).fold(0, usize::saturating_add)
+}
 
 pub(crate) fn flow(flow: &StoredFlow) -> Result<(), StoreUnavailable> {
     at_most(FLOW_OCTETS, flow.sealed.len(), "flow")

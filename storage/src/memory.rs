@@ -1,9 +1,13 @@
 //! A store in this process: for tests, for trying things out, and for a server whose people may sign in again when it
 //! starts again.
 
+mod clients;
+mod devices;
 mod flows;
+mod issued;
 mod keys;
 mod sessions;
+mod shards;
 mod sweep;
 mod web_sessions;
 
@@ -11,7 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vestibule_oauth_core::StoreUnavailable;
 
+use clients::AllClients;
 use flows::Flows;
+use issued::Issued;
 use keys::Keys;
 use sessions::Sessions;
 use web_sessions::WebSessions;
@@ -50,6 +56,8 @@ pub struct MemoryStore {
     sessions: Mutex<Sessions>,
     web_sessions: Mutex<WebSessions>,
     keys: Mutex<Keys>,
+    clients: AllClients,
+    issued: Issued,
 }
 
 /// The most there may be of each.
@@ -78,6 +86,8 @@ impl MemoryStore {
             sessions: Mutex::default(),
             web_sessions: Mutex::default(),
             keys: Mutex::default(),
+            clients: AllClients::default(),
+            issued: Issued::new(),
         }
     }
 }
@@ -132,7 +142,9 @@ mod tests {
         conformance::housekeeping(store.clone(), store.clone(), store.clone(), [1; 32]).await.unwrap();
         conformance::unused_sessions(store.clone(), store.clone(), store.clone(), [2; 32]).await.unwrap();
         conformance::surplus_sessions(store.clone(), store.clone(), [3; 32]).await.unwrap();
-        conformance::client_keys(store.clone(), store, [4; 32]).await.unwrap();
+        conformance::client_keys(store.clone(), store.clone(), [4; 32]).await.unwrap();
+        conformance::issued(store.clone(), [5; 32]).await.unwrap();
+        conformance::clients(store.clone(), store, [6; 32]).await.unwrap();
     }
 
     #[tokio::test]

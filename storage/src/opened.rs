@@ -7,7 +7,9 @@ use thiserror::Error;
 use vestibule_atproto_identity::login::SessionStore;
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_strategy::FlowStore;
+use vestibule_token_endpoint::Store;
 
+use crate::client_store::ClientStore;
 use crate::entropy;
 use crate::housekeeping::Housekeeping;
 use crate::key_ring::{KeyRing, KeyRingError, KeyRingStore, open_or_create_ring};
@@ -32,6 +34,8 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
                 sessions: store.clone(),
                 web_sessions: store.clone(),
                 key_ring: store.clone(),
+                clients: store.clone(),
+                issued: store.clone(),
                 housekeeping: store,
                 ring,
                 ring_watch: Arc::new(watch),
@@ -47,6 +51,8 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
                 flows: Arc::new(store.clone()),
                 web_sessions: Arc::new(store.clone()),
                 key_ring: Arc::new(store.clone()),
+                clients: Arc::new(store.clone()),
+                issued: Arc::new(store.clone()),
                 housekeeping: Arc::new(store),
                 ring,
             })
@@ -76,6 +82,10 @@ pub struct Opened {
     pub web_sessions: Arc<dyn WebSessionStore>,
     /// The server's keys, sealed.
     pub key_ring: Arc<dyn KeyRingStore>,
+    /// The clients that were added to this server.
+    pub clients: Arc<dyn ClientStore>,
+    /// What the token endpoint issues.
+    pub issued: Arc<dyn Store>,
     /// What is to be done now and then.
     pub housekeeping: Arc<dyn Housekeeping>,
     /// The server's keys, as they were when the store was opened.

@@ -3,12 +3,18 @@
 //! One thread owns the connection and does one act after the other; whoever asks waits for an answer through a channel,
 //! and no thread of the runtime ever waits for the disk. Other processes may have the same file open.
 
+mod clients;
+mod codes;
+mod devices;
 mod file;
 mod flows;
+mod grants;
+mod issued;
 mod keys;
 mod schema;
 mod sessions;
 mod sweep;
+mod tokens;
 mod web_sessions;
 mod writer;
 

@@ -91,8 +91,21 @@ pub trait WebSessionStore: Send + Sync {
     /// [`StoreUnavailable`]: it has not ended.
     fn remove<'a>(&'a self, id: WebSessionId) -> BoxFuture<'a, Result<Option<WebSession>, StoreUnavailable>>;
 
-    /// How many sessions that have not expired use this session at the person's server: with the last of them, that one
-    /// ends as well. (Of two callers that both see none left, `SessionStore::remove` gives it to one.)
+    /// Ends every session of this subject, but for the one that is `spared`, and gives what they were: "sign me out everywhere".
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: some may have ended; the rest does when it is asked for again.
+    fn remove_all<'a>(
+        &'a self,
+        subject: &'a str,
+        spared: Option<WebSessionId>,
+    ) -> BoxFuture<'a, Result<Vec<WebSession>, StoreUnavailable>>;
+
+    /// How many use this session at the person's server: sessions of browsers that have not expired, and grants of apps that have
+    /// neither expired nor ended. With the last of them, that one ends as well. (Of two callers that both see none left,
+    /// `SessionStore::remove` gives it to one.)
+    ///
+    /// A grant uses the session whose key, as a text, is its [`context`](vestibule_token_endpoint::Grant::context).
     ///
     /// # Errors
     /// [`StoreUnavailable`].

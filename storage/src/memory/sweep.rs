@@ -21,6 +21,7 @@ impl Housekeeping for MemoryStore {
             }
             drop(flows);
 
+            swept.issued = self.issued.sweep(now);
             let old = lock(&self.sessions).next_old(now);
             let mut web = lock(&self.web_sessions);
             let removed: Vec<_> = std::iter::from_fn(|| web.remove_expired(now)).take(SWEEP_ROWS).collect();
@@ -28,7 +29,10 @@ impl Housekeeping for MemoryStore {
             let mut seen = std::mem::take(&mut web.made_room);
             seen.extend(removed.into_iter().filter_map(|session| session.session));
             seen.extend(old);
-            swept.unused = seen.into_iter().filter(|key| web.using(key).next().is_none()).collect();
+            let is_unused = |key: &SessionKey| {
+                web.using(key).next().is_none() && self.issued.using(&key.to_string(), now) == 0
+            };
+            swept.unused = seen.into_iter().filter(is_unused).collect();
             swept.more = expired.len() == SWEEP_ROWS || swept.web_sessions == SWEEP_ROWS as u64;
             Ok(swept)
         })

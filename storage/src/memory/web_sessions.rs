@@ -90,6 +90,19 @@ impl WebSessionStore for MemoryStore {
         })
     }
 
+    fn remove_all<'a>(
+        &'a self,
+        subject: &'a str,
+        spared: Option<WebSessionId>,
+    ) -> BoxFuture<'a, Result<Vec<WebSession>, StoreUnavailable>> {
+        Box::pin(async move {
+            let mut sessions = lock(&self.web_sessions);
+            let theirs = sessions.by_id.values().filter(|session| session.subject == subject);
+            let ids: Vec<_> = theirs.map(|session| session.id).filter(|id| Some(*id) != spared).collect();
+            Ok(ids.into_iter().filter_map(|id| sessions.remove(id)).collect())
+        })
+    }
+
     fn uses<'a>(
         &'a self,
         session: &'a SessionKey,
@@ -97,8 +110,8 @@ impl WebSessionStore for MemoryStore {
     ) -> BoxFuture<'a, Result<u64, StoreUnavailable>> {
         Box::pin(async move {
             let sessions = lock(&self.web_sessions);
-            let uses = sessions.using(session).filter(|session| session.expires_at > now).count();
-            Ok(uses as u64)
+            let browsers = sessions.using(session).filter(|session| session.expires_at > now).count();
+            Ok((browsers + self.issued.using(&session.to_string(), now)) as u64)
         })
     }
 }

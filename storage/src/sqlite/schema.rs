@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x5665_7374;
 /// that were released are never changed.
 ///
 /// Tables are kept in the order of their keys (`WITHOUT ROWID`): one tree per table, one page written per row.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     // 1. The beginning.
     "
     CREATE TABLE flows (
@@ -82,6 +82,123 @@ pub(super) const MIGRATIONS: [&str; 2] = [
     END;
     CREATE TRIGGER flows_go AFTER DELETE ON flows BEGIN
         UPDATE counts SET rows = rows - 1 WHERE name = 'flows';
+    END;
+    ",
+    // 3. Clients, and what the token endpoint issues. A record is a JSON text; what is asked for has a column of its own.
+    "
+    CREATE TABLE clients (
+        id TEXT NOT NULL PRIMARY KEY,
+        record TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE pushed (
+        name BLOB NOT NULL PRIMARY KEY,
+        request TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX pushed_by_expiry ON pushed (expires_at);
+
+    -- Until a code is redeemed its grant is in its record, and has no row.
+    CREATE TABLE codes (
+        hash BLOB NOT NULL PRIMARY KEY,
+        grant_id BLOB NOT NULL,
+        subject TEXT NOT NULL,
+        context TEXT,
+        record TEXT NOT NULL,
+        redeemed_at INTEGER,
+        ended TEXT,
+        -- Until it expires, and once it was redeemed, until its grant does.
+        keep_until INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX codes_by_end ON codes (keep_until);
+    CREATE INDEX codes_by_subject ON codes (subject) WHERE redeemed_at IS NULL;
+    CREATE INDEX codes_by_context ON codes (context) WHERE redeemed_at IS NULL AND context IS NOT NULL;
+
+    CREATE TABLE grants (
+        id BLOB NOT NULL PRIMARY KEY,
+        client TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        context TEXT,
+        record TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        ended TEXT,
+        ended_at INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX grants_by_expiry ON grants (expires_at);
+    CREATE INDEX grants_by_subject ON grants (subject, created_at);
+    CREATE INDEX grants_by_context ON grants (context) WHERE context IS NOT NULL;
+
+    CREATE TABLE refresh_tokens (
+        hash BLOB NOT NULL PRIMARY KEY,
+        grant_id BLOB NOT NULL,
+        issued_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        replaced_at INTEGER,
+        successor BLOB,
+        sealed BLOB,
+        -- As long as its grant.
+        keep_until INTEGER NOT NULL,
+        CHECK ((replaced_at IS NULL) = (successor IS NULL) AND (replaced_at IS NULL) = (sealed IS NULL))
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX refresh_tokens_by_end ON refresh_tokens (keep_until);
+
+    CREATE TABLE access_tokens (
+        hash BLOB NOT NULL PRIMARY KEY,
+        grant_id BLOB,
+        record TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
+
+    -- Signed access tokens that were taken back.
+    CREATE TABLE revoked_tokens (
+        hash BLOB NOT NULL PRIMARY KEY,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX revoked_tokens_by_expiry ON revoked_tokens (expires_at);
+
+    CREATE TABLE once (
+        key BLOB NOT NULL PRIMARY KEY,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX once_by_expiry ON once (expires_at);
+
+    CREATE TABLE devices (
+        hash BLOB NOT NULL PRIMARY KEY,
+        user_code BLOB NOT NULL UNIQUE,
+        record TEXT NOT NULL,
+        -- pending, denied, approved or redeemed; what was approved, and what it is tied to.
+        state TEXT NOT NULL,
+        grant_record TEXT,
+        subject TEXT,
+        context TEXT,
+        redeemed_at INTEGER,
+        wait_seconds INTEGER NOT NULL,
+        polled_at INTEGER,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX devices_by_expiry ON devices (expires_at);
+
+    INSERT INTO counts VALUES ('pushed', 0), ('devices', 0), ('once', 0);
+    CREATE TRIGGER pushed_come AFTER INSERT ON pushed BEGIN
+        UPDATE counts SET rows = rows + 1 WHERE name = 'pushed';
+    END;
+    CREATE TRIGGER pushed_go AFTER DELETE ON pushed BEGIN
+        UPDATE counts SET rows = rows - 1 WHERE name = 'pushed';
+    END;
+    CREATE TRIGGER devices_come AFTER INSERT ON devices BEGIN
+        UPDATE counts SET rows = rows + 1 WHERE name = 'devices';
+    END;
+    CREATE TRIGGER devices_go AFTER DELETE ON devices BEGIN
+        UPDATE counts SET rows = rows - 1 WHERE name = 'devices';
+    END;
+    CREATE TRIGGER once_come AFTER INSERT ON once BEGIN
+        UPDATE counts SET rows = rows + 1 WHERE name = 'once';
+    END;
+    CREATE TRIGGER once_go AFTER DELETE ON once BEGIN
+        UPDATE counts SET rows = rows - 1 WHERE name = 'once';
     END;
     ",
 ];

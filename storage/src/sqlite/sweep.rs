@@ -8,7 +8,7 @@ use vestibule_atproto_identity::Did;
 use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::web_sessions::session_key;
+use super::web_sessions::{USES, session_key};
 use super::{SqliteStore, schema, to_column, to_time};
 use crate::housekeeping::{Housekeeping, LOOKED_AT, SWEEP_ROWS, Swept, is_old};
 use crate::limits::SESSIONS_PER_PERSON;
@@ -43,6 +43,29 @@ fn sweep_flows(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
         .execute(params![now, SWEEP_ROWS as i64])
 }
 
+/// What the token endpoint issued: which table, which row, and when it goes.
+const ISSUED: [(&str, &str, &str); 8] = [
+    ("pushed", "name", "expires_at"),
+    ("codes", "hash", "keep_until"),
+    ("refresh_tokens", "hash", "keep_until"),
+    ("grants", "id", "expires_at"),
+    ("access_tokens", "hash", "expires_at"),
+    ("revoked_tokens", "hash", "expires_at"),
+    ("once", "key", "expires_at"),
+    ("devices", "hash", "expires_at"),
+];
+
+fn sweep_issued(
+    connection: &Connection,
+    (table, name, end): (&str, &str, &str),
+    now: i64,
+) -> rusqlite::Result<usize> {
+    let sql = format!(
+        "DELETE FROM {table} WHERE {name} IN (SELECT {name} FROM {table} WHERE {end} < ? ORDER BY {end} LIMIT ?)"
+    );
+    connection.prepare_cached(&sql)?.execute(params![now, SWEEP_ROWS as i64])
+}
+
 /// How many went, and the sessions at people's servers that no web session uses any more.
 fn sweep_web_sessions(connection: &Connection, now: i64) -> rusqlite::Result<(usize, BTreeSet<Key>)> {
     let mut statement = connection.prepare_cached(
@@ -56,11 +79,11 @@ fn sweep_web_sessions(connection: &Connection, now: i64) -> rusqlite::Result<(us
     })?;
     let removed = removed.collect::<rusqlite::Result<Vec<Option<Key>>>>()?;
     let count = removed.len();
-    let mut is_used =
-        connection.prepare_cached("SELECT 1 FROM web_sessions WHERE session_did = ? AND session_id = ?")?;
+    let mut uses = connection.prepare_cached(USES)?;
     let mut unused = BTreeSet::new();
     for (did, id) in removed.into_iter().flatten() {
-        if !is_used.exists(params![did, id])? {
+        let count: i64 = uses.query_row(params![did, id, format!("{did}/{id}"), now], |row| row.get(0))?;
+        if count == 0 {
             unused.insert((did, id));
         }
     }
@@ -99,6 +122,7 @@ fn next_unused(
 
 pub(super) const NEXT_SESSIONS: &str = "SELECT did, id, created_at, EXISTS
      (SELECT 1 FROM web_sessions WHERE session_did = sessions.did AND session_id = sessions.id)
+     OR EXISTS (SELECT 1 FROM grants WHERE context = sessions.did || '/' || sessions.id AND ended IS NULL)
      FROM sessions WHERE (created_at, did, id) > (?, ?, ?) ORDER BY created_at, did, id LIMIT ?";
 
 impl SqliteStore {
@@ -115,6 +139,12 @@ impl Housekeeping for SqliteStore {
             let flows = self.writer.write(move |connection| sweep_flows(connection, secs)).await?;
             let (web_sessions, mut unused) =
                 self.writer.write(move |connection| sweep_web_sessions(connection, secs)).await?;
+            let (mut issued, mut full) = (0, false);
+            for table in ISSUED {
+                let rows = self.writer.write(move |connection| sweep_issued(connection, table, secs)).await?;
+                issued += rows as u64;
+                full |= rows == SWEEP_ROWS;
+            }
             let dated = self.writer.write(move |connection| date_sessions(connection, secs)).await?;
             let from = self.looked_at().clone();
             let (place, more_unused) =
@@ -124,8 +154,9 @@ impl Housekeeping for SqliteStore {
             Ok(Swept {
                 flows: flows as u64,
                 web_sessions: web_sessions as u64,
+                issued,
                 unused: unused.iter().filter_map(|(did, id)| session_key(did, id)).collect(),
-                more: [flows, web_sessions, dated].contains(&SWEEP_ROWS),
+                more: full || [flows, web_sessions, dated].contains(&SWEEP_ROWS),
             })
         })
     }

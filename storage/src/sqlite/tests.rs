@@ -47,7 +47,7 @@ async fn keeps_the_contract() {
     let folder = TestFolder::new();
     let keys = SqliteStore::open(&folder.file("keys.db")).await.unwrap();
     conformance::key_ring(Arc::new(keys), [1; 32]).await.unwrap();
-    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, .. } =
+    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, clients, issued, .. } =
         open_at(&folder.file("store.db")).await;
     conformance::flows(flows.clone(), [1; 32]).await.unwrap();
     conformance::sessions(sessions.clone(), [1; 32]).await.unwrap();
@@ -59,6 +59,8 @@ async fn keeps_the_contract() {
         .unwrap();
     conformance::surplus_sessions(housekeeping, sessions.clone(), [3; 32]).await.unwrap();
     conformance::client_keys(key_ring, sessions, [4; 32]).await.unwrap();
+    conformance::issued(issued.clone(), [5; 32]).await.unwrap();
+    conformance::clients(clients, issued, [6; 32]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

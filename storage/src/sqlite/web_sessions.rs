@@ -58,6 +58,13 @@ impl SqliteStore {
     }
 }
 
+/// Browsers, then apps: by their grants, by codes that are still to be redeemed, and by devices that are still to ask.
+pub(super) const USES: &str = "SELECT
+     (SELECT count(*) FROM web_sessions WHERE session_did = ?1 AND session_id = ?2 AND expires_at > ?4)
+     + (SELECT count(*) FROM grants WHERE context = ?3 AND ended IS NULL AND expires_at > ?4)
+     + (SELECT count(*) FROM codes WHERE context = ?3 AND redeemed_at IS NULL AND ended IS NULL AND keep_until > ?4)
+     + (SELECT count(*) FROM devices WHERE context = ?3 AND state = 'approved' AND expires_at > ?4)";
+
 impl WebSessionStore for SqliteStore {
     fn put<'a>(&'a self, session: WebSession) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
         Box::pin(async move {
@@ -120,20 +127,41 @@ impl WebSessionStore for SqliteStore {
         })
     }
 
+    fn remove_all<'a>(
+        &'a self,
+        subject: &'a str,
+        spared: Option<WebSessionId>,
+    ) -> BoxFuture<'a, Result<Vec<WebSession>, StoreUnavailable>> {
+        let subject = subject.to_owned();
+        Box::pin(async move {
+            let act = move |connection: &rusqlite::Connection| {
+                connection
+                    .prepare_cached(
+                        "DELETE FROM web_sessions WHERE subject = ? AND id IS NOT ? RETURNING
+                         id, subject, provider, name, session_did, session_id, created_at, expires_at",
+                    )?
+                    .query_map(params![subject, spared.as_ref().map(WebSessionId::as_octets)], Columns::read)?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            };
+            let removed = self.writer.write(act).await?;
+            removed.into_iter().filter_map(|row| self.parsed(Some(row)).transpose()).collect()
+        })
+    }
+
     fn uses<'a>(
         &'a self,
         session: &'a SessionKey,
         now: UnixTime,
     ) -> BoxFuture<'a, Result<u64, StoreUnavailable>> {
         let (did, id) = (session.did().to_string(), session.id().to_string());
+        let context = session.to_string();
         Box::pin(async move {
             let act = move |connection: &rusqlite::Connection| {
                 connection
-                    .prepare_cached(
-                        "SELECT count(*) FROM web_sessions
-                         WHERE session_did = ? AND session_id = ? AND expires_at > ?",
-                    )?
-                    .query_row(params![did, id, to_column(now.as_secs())], |row| row.get::<_, i64>(0))
+                    .prepare_cached(USES)?
+                    .query_row(params![did, id, context, to_column(now.as_secs())], |row| {
+                        row.get::<_, i64>(0)
+                    })
             };
             Ok(u64::try_from(self.writer.read(act).await?).unwrap_or(0))
         })

@@ -9,6 +9,7 @@ use crate::limits::{FLOW_OCTETS, PENDING_FLOWS, SESSION_OCTETS, WEB_SESSION_OCTE
 use crate::sqlite::flows::MAKE_ROOM;
 use crate::sqlite::keys::NEEDED;
 use crate::sqlite::sweep::{DATE_SESSIONS, NEXT_SESSIONS};
+use crate::sqlite::web_sessions::USES;
 
 fn rows(connection: &Connection, sql: &str) -> usize {
     let rows: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
@@ -138,7 +139,11 @@ async fn what_is_gone_through_and_what_is_counted_is_looked_up_in_an_index() {
     for (sql, indexes) in [
         (
             NEXT_SESSIONS,
-            &["sessions_by_age ((created_at,did,id)>", "web_sessions_by_session (session_did=? AND"][..],
+            &[
+                "sessions_by_age ((created_at,did,id)>",
+                "web_sessions_by_session (session_did=? AND",
+                "grants_by_context (context=?)",
+            ][..],
         ),
         (DATE_SESSIONS, &["PRIMARY KEY (did=? AND id=?)", "sessions_by_age (created_at=?)"]),
         (
@@ -147,6 +152,16 @@ async fn what_is_gone_through_and_what_is_counted_is_looked_up_in_an_index() {
                 "CONSTANT ROW",
                 "sessions_by_client_key (client_kid=?)",
                 "sessions_by_client_key (client_kid=?)",
+            ],
+        ),
+        (
+            USES,
+            &[
+                "CONSTANT ROW",
+                "web_sessions_by_session (session_did=? AND",
+                "grants_by_context (context=?)",
+                "codes_by_context (context=?)",
+                "devices_by_expiry (expires_at>?)",
             ],
         ),
         (MAKE_ROOM, &["PRIMARY KEY (key=?)", "flows_by_expiry"]),

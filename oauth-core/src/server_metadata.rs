@@ -74,6 +74,14 @@ pub struct ServerMetadata {
     pub token_endpoint_auth_methods_supported: Vec<String>,
     /// Algorithms of client assertions.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Ways to authenticate a client where tokens are revoked; none given is `client_secret_basic`.
+    pub revocation_endpoint_auth_methods_supported: Vec<String>,
+    /// Algorithms of client assertions there.
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Ways to authenticate a client where tokens are looked up; none given is `client_secret_basic`.
+    pub introspection_endpoint_auth_methods_supported: Vec<String>,
+    /// Algorithms of client assertions there.
+    pub introspection_endpoint_auth_signing_alg_values_supported: Vec<String>,
     /// Algorithms of DPoP proofs ([RFC 9449, section 5.1](https://www.rfc-editor.org/rfc/rfc9449#section-5.1)); none
     /// means that DPoP is not known there.
     pub dpop_signing_alg_values_supported: Vec<String>,
@@ -121,6 +129,10 @@ impl ServerMetadata {
             code_challenge_methods_supported: Vec::new(),
             token_endpoint_auth_methods_supported: Vec::new(),
             token_endpoint_auth_signing_alg_values_supported: Vec::new(),
+            revocation_endpoint_auth_methods_supported: Vec::new(),
+            revocation_endpoint_auth_signing_alg_values_supported: Vec::new(),
+            introspection_endpoint_auth_methods_supported: Vec::new(),
+            introspection_endpoint_auth_signing_alg_values_supported: Vec::new(),
             dpop_signing_alg_values_supported: Vec::new(),
             prompt_values_supported: Vec::new(),
             subject_types_supported: Vec::new(),
@@ -199,6 +211,22 @@ impl ServerMetadata {
             token_endpoint_auth_signing_alg_values_supported: list(
                 "token_endpoint_auth_signing_alg_values_supported",
                 wire.token_endpoint_auth_signing_alg_values_supported,
+            )?,
+            revocation_endpoint_auth_methods_supported: list(
+                "revocation_endpoint_auth_methods_supported",
+                wire.revocation_endpoint_auth_methods_supported,
+            )?,
+            revocation_endpoint_auth_signing_alg_values_supported: list(
+                "revocation_endpoint_auth_signing_alg_values_supported",
+                wire.revocation_endpoint_auth_signing_alg_values_supported,
+            )?,
+            introspection_endpoint_auth_methods_supported: list(
+                "introspection_endpoint_auth_methods_supported",
+                wire.introspection_endpoint_auth_methods_supported,
+            )?,
+            introspection_endpoint_auth_signing_alg_values_supported: list(
+                "introspection_endpoint_auth_signing_alg_values_supported",
+                wire.introspection_endpoint_auth_signing_alg_values_supported,
             )?,
             dpop_signing_alg_values_supported: list(
                 "dpop_signing_alg_values_supported",
@@ -288,6 +316,19 @@ impl ServerMetadata {
             (
                 "token_endpoint_auth_signing_alg_values_supported",
                 &self.token_endpoint_auth_signing_alg_values_supported,
+            ),
+            ("revocation_endpoint_auth_methods_supported", &self.revocation_endpoint_auth_methods_supported),
+            (
+                "revocation_endpoint_auth_signing_alg_values_supported",
+                &self.revocation_endpoint_auth_signing_alg_values_supported,
+            ),
+            (
+                "introspection_endpoint_auth_methods_supported",
+                &self.introspection_endpoint_auth_methods_supported,
+            ),
+            (
+                "introspection_endpoint_auth_signing_alg_values_supported",
+                &self.introspection_endpoint_auth_signing_alg_values_supported,
             ),
             ("dpop_signing_alg_values_supported", &self.dpop_signing_alg_values_supported),
             ("prompt_values_supported", &self.prompt_values_supported),
@@ -414,6 +455,10 @@ struct Wire {
     code_challenge_methods_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
+    revocation_endpoint_auth_methods_supported: Option<Vec<String>>,
+    revocation_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
+    introspection_endpoint_auth_methods_supported: Option<Vec<String>>,
+    introspection_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
     dpop_signing_alg_values_supported: Option<Vec<String>>,
     prompt_values_supported: Option<Vec<String>>,
     subject_types_supported: Option<Vec<String>>,

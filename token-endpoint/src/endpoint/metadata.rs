@@ -41,12 +41,31 @@ impl Endpoint {
                 ["none", "login", "consent", "select_account"].map(str::to_owned).to_vec();
             metadata.require_pushed_authorization_requests = profile.pushing() == Pushing::Required;
         }
-        let names = |algorithms: &[Algorithm]| algorithms.iter().map(|one| one.as_str().to_owned()).collect();
+        let names = |algorithms: &[Algorithm]| -> Vec<String> {
+            algorithms.iter().map(|one| one.as_str().to_owned()).collect()
+        };
+        let methods = profile.auth_methods().iter();
+        let by_name = |method: &&AuthMethod| method.as_str().to_owned();
         metadata.token_endpoint_auth_methods_supported =
-            profile.auth_methods().iter().map(|method| method.as_str().to_owned()).collect();
-        if profile.allows(AuthMethod::PrivateKeyJwt) {
-            metadata.token_endpoint_auth_signing_alg_values_supported = names(&self.algorithms());
+            methods.clone().map(|method| by_name(&method)).collect();
+        let algorithms: Vec<String> = match profile.allows(AuthMethod::PrivateKeyJwt) {
+            true => names(&self.algorithms()),
+            false => Vec::new(),
+        };
+        if urls.revocation.is_some() {
+            metadata
+                .revocation_endpoint_auth_methods_supported
+                .clone_from(&metadata.token_endpoint_auth_methods_supported);
+            metadata.revocation_endpoint_auth_signing_alg_values_supported.clone_from(&algorithms);
         }
+        if urls.introspection.is_some() {
+            // Nobody looks tokens up without saying who asks.
+            let methods = methods.filter(|method| **method != AuthMethod::None);
+            metadata.introspection_endpoint_auth_methods_supported =
+                methods.map(|method| by_name(&method)).collect();
+            metadata.introspection_endpoint_auth_signing_alg_values_supported.clone_from(&algorithms);
+        }
+        metadata.token_endpoint_auth_signing_alg_values_supported = algorithms;
         metadata.dpop_signing_alg_values_supported = names(&self.algorithms());
         metadata
     }

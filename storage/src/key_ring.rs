@@ -17,19 +17,33 @@ use crate::master_secret::MasterSecret;
 pub enum KeyPurpose {
     /// Seals what is kept: cookies in a browser, columns in the store.
     Seal,
-    /// Signs with ES256; its public half is published.
+    /// Signs with ES256 for this server as a client of others; its public half is published.
     Sign,
+    /// Signs access tokens with ES256; its public half is published.
+    Token,
+    /// Makes the nonces of DPoP proofs.
+    Nonce,
+    /// Is mixed into the hashes of clients' secrets.
+    Pepper,
 }
 
 impl KeyPurpose {
     /// Every purpose that this version knows, and so has a key for in every ring.
-    pub const ALL: [Self; 2] = [Self::Seal, Self::Sign];
+    pub const ALL: [Self; 5] = [Self::Seal, Self::Sign, Self::Token, Self::Nonce, Self::Pepper];
+
+    /// Whether keys of this purpose sign, and so are named by the thumbprint of what is published of them.
+    const fn signs(self) -> bool {
+        matches!(self, Self::Sign | Self::Token)
+    }
 
     /// The name, as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Seal => "seal",
             Self::Sign => "sign",
+            Self::Token => "token",
+            Self::Nonce => "nonce",
+            Self::Pepper => "pepper",
         }
     }
 }
@@ -50,7 +64,7 @@ impl fmt::Display for KeyPurpose {
 
 /// The text names no purpose that this version knows; a later one may.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("a key's purpose must be seal or sign")]
+#[error("a key's purpose must be seal, sign, token, nonce or pepper")]
 #[non_exhaustive]
 pub struct UnknownKeyPurpose;
 
@@ -75,15 +89,15 @@ impl RingKey {
     /// assert_eq!(key.id().len(), 43);
     /// ```
     pub fn generate(purpose: KeyPurpose, entropy: [u8; 32], now: UnixTime) -> Self {
-        let seed = Seed::from_entropy(entropy);
+        // The same octets for two purposes would otherwise be one key with two names, or two keys with one.
+        let seed = Seed::from_entropy(entropy).child(purpose.as_str());
         let octets = seed.derive("key");
-        let (id, secret) = match purpose {
-            KeyPurpose::Seal => (base64url::encode(seed.derive_id("id")), Secret::new(octets)),
-            KeyPurpose::Sign => {
-                let secret = Es256Secret::from_entropy(octets);
-                let public = P256Signer::from_secret(&secret);
-                (public.public_key().thumbprint().to_string(), secret.expose())
-            }
+        let (id, secret) = if purpose.signs() {
+            let secret = Es256Secret::from_entropy(octets);
+            let public = P256Signer::from_secret(&secret);
+            (public.public_key().thumbprint().to_string(), secret.expose())
+        } else {
+            (base64url::encode(seed.derive_id("id")), Secret::new(octets))
         };
         Self { id, purpose, secret, created_at: now }
     }
@@ -149,7 +163,7 @@ impl SealedKey {
         let octets = sealed.map_err(|_| KeyRingError::OtherSecret { id: self.id.clone() })?;
         let broken = || KeyRingError::Broken { id: self.id.clone() };
         let secret = <[u8; 32]>::try_from(octets.expose().as_slice()).map_err(|_| broken())?;
-        if purpose == KeyPurpose::Sign && Es256Secret::from_bytes(&secret).is_err() {
+        if purpose.signs() && Es256Secret::from_bytes(&secret).is_err() {
             return Err(broken());
         }
         Ok(RingKey { id: self.id.clone(), purpose, secret: Secret::new(secret), created_at: self.created_at })
@@ -195,14 +209,23 @@ impl KeyRing {
         self.seal_keys.clone()
     }
 
-    /// The keys that sign: the newest signs, all are published.
+    /// The keys that sign for this server as a client of others: the newest signs, all are published.
     pub fn signing_keys(&self) -> Vec<SigningKey> {
+        self.es256_keys(KeyPurpose::Sign)
+    }
+
+    /// The keys that sign access tokens: the newest signs, all are published.
+    pub fn token_keys(&self) -> Vec<SigningKey> {
+        self.es256_keys(KeyPurpose::Token)
+    }
+
+    fn es256_keys(&self, purpose: KeyPurpose) -> Vec<SigningKey> {
         let load = |key: &RingKey| {
             let secret = Es256Secret::from_bytes(key.secret.expose()).ok()?;
-            Some(SigningKey { kid: key.id.clone(), secret })
+            Some(SigningKey { kid: key.id.clone(), secret, created_at: key.created_at })
         };
         // None is left out: `open` and `generate` let no number in that is out of range.
-        self.keys(KeyPurpose::Sign).filter_map(load).collect()
+        self.keys(purpose).filter_map(load).collect()
     }
 }
 
@@ -214,6 +237,8 @@ pub struct SigningKey {
     pub kid: String,
     /// The private half, for `vestibule_dpop::default_signer`.
     pub secret: Es256Secret,
+    /// When it was made.
+    pub created_at: UnixTime,
 }
 
 fn of(keys: &[RingKey], purpose: KeyPurpose) -> impl Iterator<Item = &RingKey> {
@@ -502,14 +527,14 @@ mod tests {
     #[tokio::test]
     async fn purposes_of_a_later_version_are_left_alone_and_missing_ones_are_made() {
         let store = MemoryStore::new();
-        store.add(SealedKey::new("n", "nonce", vec![1], NOW)).await.unwrap();
+        store.add(SealedKey::new("n", "later", vec![1], NOW)).await.unwrap();
         assert_eq!(load_ring(&store, &master(1)).await.unwrap_err(), KeyRingError::Missing(KeyPurpose::Seal));
         let seal = RingKey::generate(KeyPurpose::Seal, [7; 32], NOW);
         store.add(seal.seal(&master(1), [3; 24]).unwrap()).await.unwrap();
         let ring = open_or_create_ring(&store, &master(1), [1; 32], NOW).await.unwrap();
         assert_eq!(ids(&ring, KeyPurpose::Seal), [seal.id()]);
         assert_eq!(ids(&ring, KeyPurpose::Sign).len(), 1);
-        assert_eq!(store.list().await.unwrap().len(), 3);
+        assert_eq!(store.list().await.unwrap().len(), KeyPurpose::ALL.len() + 1);
     }
 
     #[test]

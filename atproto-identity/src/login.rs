@@ -130,8 +130,8 @@ pub use directory::Directory;
 pub use ready::{ReadySession, ResourceAnswer};
 pub use revocation::Ended;
 pub use session::{
-    ClientKey, InvalidSessionId, InvalidSessionRecord, Lease, Leased, Replaced, SessionId, SessionKey,
-    SessionRecord, SessionStore,
+    ClientKey, InvalidSessionId, InvalidSessionKey, InvalidSessionRecord, Lease, Leased, Replaced, SessionId,
+    SessionKey, SessionRecord, SessionStore,
 };
 pub use sessions::{SessionError, Sessions};
 pub use strategy::{AtprotoStrategy, session_of};

@@ -49,6 +49,11 @@ pub enum EventKind {
 }
 
 impl Event {
+    /// Something that happened before it was known whom it is about.
+    pub const fn about_nobody(kind: EventKind) -> Self {
+        Self::new(kind)
+    }
+
     pub(crate) const fn new(kind: EventKind) -> Self {
         Self { kind, client: None, grant: None }
     }

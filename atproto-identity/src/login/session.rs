@@ -39,6 +39,25 @@ impl SessionKey {
     }
 }
 
+impl FromStr for SessionKey {
+    type Err = InvalidSessionKey;
+
+    /// Reads what `Display` writes: no DID holds a slash.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (did, id) = text.split_once('/').ok_or(InvalidSessionKey)?;
+        match (did.parse(), id.parse()) {
+            (Ok(did), Ok(id)) => Ok(Self::new(did, id)),
+            _ => Err(InvalidSessionKey),
+        }
+    }
+}
+
+/// The text names no session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+#[error("a session's name must be a DID and an id with a slash between them")]
+pub struct InvalidSessionKey;
+
 impl fmt::Display for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.did, self.id)

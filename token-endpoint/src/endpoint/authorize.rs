@@ -28,9 +28,15 @@ pub struct Authorization {
     pub client: std::sync::Arc<Client>,
     name: TokenHash,
     request_uri: String,
+    asked_at: UnixTime,
 }
 
 impl Authorization {
+    /// When the client asked: who has signed in since then has done so for this request.
+    pub const fn asked_at(&self) -> UnixTime {
+        self.asked_at
+    }
+
     /// The `request_uri` by which it is found again.
     pub fn request_uri(&self) -> &str {
         &self.request_uri
@@ -115,7 +121,7 @@ impl Endpoint {
         let kept =
             PushedRequest { name, request: request.clone(), expires_at: now.after(Self::PUSHED_LIFETIME) };
         ports.store.push(kept).await.map_err(|error| person(error.into()))?;
-        Ok(Authorization { request, client, name, request_uri })
+        Ok(Authorization { request, client, name, request_uri, asked_at: now })
     }
 
     /// The request of this `request_uri`, of the client that was named beside it.
@@ -134,7 +140,14 @@ impl Endpoint {
         if client.state == crate::client::ClientState::Disabled {
             return Err(Denial::UnknownClient);
         }
-        Ok(Authorization { request: kept.request, client, name, request_uri: request_uri.to_owned() })
+        let asked_at = kept.expires_at.before(Self::PUSHED_LIFETIME);
+        Ok(Authorization {
+            request: kept.request,
+            client,
+            name,
+            request_uri: request_uri.to_owned(),
+            asked_at,
+        })
     }
 
     /// Issues the code that the person's yes is. Of two answers to one request, one gets a code.

@@ -10,9 +10,9 @@ pub(crate) fn now() -> UnixTime {
     UnixTime::from_secs(since.as_secs())
 }
 
-/// 32 octets from the operating system. Without randomness nothing here is safe, so the process ends where there is none.
-pub(crate) fn entropy() -> [u8; 32] {
-    let mut octets = [0; 32];
+/// Fresh octets from the operating system. Without randomness nothing here is safe, so the process ends where there is none.
+pub(crate) fn octets<const N: usize>() -> [u8; N] {
+    let mut octets = [0; N];
     if let Err(error) = getrandom::fill(&mut octets) {
         tracing::error!(%error, "the operating system gives no random octets");
         std::process::abort();
@@ -31,5 +31,5 @@ impl Timer for TokioTimer {
 
 /// Fresh randomness for one phase.
 pub(crate) fn seed() -> Seed {
-    Seed::from_entropy(entropy())
+    Seed::from_entropy(octets())
 }

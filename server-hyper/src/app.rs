@@ -14,16 +14,20 @@ use url::{Host, Url};
 use vestibule_atproto_identity::login::{AtprotoClient, ClientDisplay, SessionKey, SessionRecord, Sessions};
 use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{DevelopmentNames, Handle};
-use vestibule_dpop::default_signer;
+use vestibule_dpop::{NonceIssuer, NonceKeys, default_signer};
 use vestibule_oauth_core::{FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
-use vestibule_storage::{Housekeeping, KeyPurpose, KeyRing, Opened, RingKey, RingWatch, WebSession};
+use vestibule_storage::{Housekeeping, KeyPurpose, KeyRing, Opened, RingWatch, SigningKey, WebSession};
 use vestibule_strategy::cookie::CookiePolicy;
 use vestibule_strategy::{AssertionKey, Provenance, ReturnTo};
+use vestibule_token_endpoint::{Client, EndpointKeys, Pepper, Profile, TokenKey};
 
 use crate::ambient;
 use crate::body::{Body, BodyError};
+use crate::clients::ServerClients;
+use crate::device::{TYPE_AGAIN, TYPED_WRONG, TypedWrong};
 use crate::hall::Hall;
 use crate::login::{LoginParts, LoginService, LoginSetup, SetupError};
+use crate::oauth::{OauthParts, OauthService, OauthSetup, path};
 use crate::pages::{Pages, Problem, STYLE, SignIn, SignedIn};
 use crate::profile::Profiles;
 use crate::respond;
@@ -36,6 +40,8 @@ pub struct App {
     pub(crate) web: WebSessions,
     pub(crate) network: Network,
     pub(crate) body_limit: u64,
+    pub(crate) oauth: OauthService,
+    pub(crate) typed_wrong: TypedWrong,
     pages: Arc<Pages>,
     profiles: Profiles,
     housekeeping: Arc<dyn Housekeeping>,
@@ -64,6 +70,12 @@ pub struct AppSetup {
     pub network: Network,
     /// The largest body that `/xrpc` passes on, in octets.
     pub body_limit: u64,
+    /// Which rules the authorization server holds its clients to.
+    pub profile: Profile,
+    /// The scope words that clients may ask for, if they are registered for none in particular.
+    pub oauth_scope: ScopeSet,
+    /// The clients of the configuration; others are in the store.
+    pub clients: Vec<Client>,
 }
 
 impl App {
@@ -84,6 +96,15 @@ impl App {
         let http: Arc<dyn HttpClient> = Arc::new(setup.network.clone());
         let pages = Arc::new(Pages::load().map_err(|error| SetupError::Template(error.to_string()))?);
         let web = WebSessions::new(setup.store.web_sessions, cookies, Arc::clone(&http));
+        let mut oauth = OauthSetup::new(setup.public_url.clone());
+        (oauth.profile, oauth.scope) = (setup.profile, setup.oauth_scope);
+        let clients = ServerClients::new(setup.clients, setup.store.clients);
+        let parts = OauthParts {
+            clients: Arc::new(clients),
+            store: setup.store.issued,
+            keys: endpoint_keys(&setup.store.ring),
+        };
+        let oauth = OauthService::new(oauth, parts).map_err(SetupError::Oauth)?;
         let mut login = LoginSetup::new(setup.public_url.clone(), setup.plc_url, setup.scope);
         login.display = setup.display;
         login.handle_suffix = setup.handle_suffix;
@@ -106,6 +127,8 @@ impl App {
             web,
             network: setup.network,
             body_limit: setup.body_limit,
+            oauth,
+            typed_wrong: TypedWrong::new(TYPED_WRONG, TYPE_AGAIN),
             pages,
             profiles: Profiles::new(),
             housekeeping,
@@ -146,6 +169,15 @@ impl App {
             (&Method::GET, "/") => whole(self.home(request.into_parts().0).await),
             (&Method::GET, "/session") => whole(self.session(&request.into_parts().0).await),
             (&Method::POST, "/logout") => whole(self.logout(request.into_parts().0).await),
+            (_, machine) if OauthService::serves(machine) => {
+                self.oauth.handle(request).await.map(Body::streamed)
+            }
+            (&Method::GET, path::AUTHORIZE) => whole(self.authorize(request.into_parts().0).await),
+            (&Method::POST, path::AUTHORIZE) => whole(self.authorize_form(request).await),
+            (&Method::GET, path::DEVICE) => whole(self.device(request.into_parts().0).await),
+            (&Method::POST, path::DEVICE) => whole(self.device_form(request).await),
+            (&Method::POST, "/connections/end") => whole(self.end_connections(request).await),
+            (&Method::POST, "/sessions/end") => whole(self.sign_out_everywhere(request).await),
             (&Method::GET, "/assets/style.css") => whole(style()),
             (&Method::GET, "/healthz") => {
                 whole(respond::json_answer(StatusCode::OK, &json!({ "status": "ok" })))
@@ -155,7 +187,8 @@ impl App {
             (_, "/" | "/session" | "/assets/style.css" | "/healthz" | "/readyz") => {
                 whole(respond::wrong_method("GET, HEAD"))
             }
-            (_, "/logout") => whole(respond::wrong_method("POST")),
+            (_, path::AUTHORIZE | path::DEVICE) => whole(respond::wrong_method("GET, HEAD, POST")),
+            (_, "/logout" | "/connections/end" | "/sessions/end") => whole(respond::wrong_method("POST")),
             (_, xrpc) if xrpc.starts_with("/xrpc/") => whole(respond::wrong_method("GET, POST")),
             _ => whole(self.not_found(&request.into_parts().0)),
         }
@@ -183,6 +216,10 @@ impl App {
             Ok(Visitor::Ended) => return self.forgetting(self.sign_in_page(&parts, Some(ENDED))),
             Err(unavailable) => return self.unavailable(&parts, &unavailable),
         };
+        let connections = match self.connections(&web_session.subject, ambient::now()).await {
+            Ok(connections) => connections,
+            Err(unavailable) => return self.unavailable(&parts, &unavailable),
+        };
         let did = web_session.subject;
         let display_name = self.profiles.display_name(&did, &record.pds, ambient::now(), &self.network).await;
         let page = SignedIn {
@@ -192,6 +229,7 @@ impl App {
             pds: Some(record.pds.to_string()),
             scopes: record.scope.iter().map(str::to_owned).collect(),
             expires: record.expires_at.map(|end| in_words(end.since(ambient::now()))),
+            connections,
         };
         respond::page(StatusCode::OK, self.pages.signed_in(&page))
     }
@@ -288,6 +326,7 @@ impl App {
             Ok(Some(ring)) => {
                 tracing::info!("the keys in the store have changed");
                 self.login.client().take_up(client_keys(&ring));
+                self.oauth.endpoint().take_up(endpoint_keys(&ring));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the keys in the store were not looked at"),
@@ -335,7 +374,7 @@ impl App {
     }
 
     /// Who is signed in with the browser that asks.
-    async fn signed_in(&self, parts: &request::Parts) -> Result<Visitor, StoreUnavailable> {
+    pub(crate) async fn signed_in(&self, parts: &request::Parts) -> Result<Visitor, StoreUnavailable> {
         let Some(web_session) = self.web.current(&parts.headers, ambient::now()).await? else {
             return Ok(Visitor::Nobody);
         };
@@ -347,6 +386,14 @@ impl App {
             Some(record) => Ok(Visitor::SignedIn(Box::new((web_session, record)))),
             None => self.web.forget(&web_session).await.map(|()| Visitor::Ended),
         }
+    }
+
+    pub(crate) const fn pages(&self) -> &Arc<Pages> {
+        &self.pages
+    }
+
+    pub(crate) const fn login(&self) -> &LoginService {
+        &self.login
     }
 
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
@@ -402,15 +449,26 @@ impl fmt::Debug for App {
 
 /// The keys that sign for the client, newest first. A new one is published for a while before it signs.
 fn client_keys(ring: &KeyRing) -> Vec<AssertionKey> {
-    let made = |kid: &str| ring.keys(KeyPurpose::Sign).find(|key| key.id() == kid).map(RingKey::created_at);
-    ring.signing_keys()
-        .into_iter()
-        .map(|key| {
-            let used_from = made(&key.kid).map(|made| made.after(PUBLISHED_FIRST));
-            let assertion_key = AssertionKey::new(key.kid, default_signer(&key.secret));
-            used_from.into_iter().fold(assertion_key, AssertionKey::used_from)
-        })
-        .collect()
+    let load = |key: SigningKey| {
+        let used_from = key.created_at.after(PUBLISHED_FIRST);
+        AssertionKey::new(key.kid, default_signer(&key.secret)).used_from(used_from)
+    };
+    ring.signing_keys().into_iter().map(load).collect()
+}
+
+/// The keys of the authorization server, newest first. A new key that signs is published for a while first.
+fn endpoint_keys(ring: &KeyRing) -> EndpointKeys {
+    let load = |key: SigningKey| {
+        let used_from = key.created_at.after(PUBLISHED_FIRST);
+        TokenKey::new(key.kid, default_signer(&key.secret)).used_from(used_from)
+    };
+    let tokens = ring.token_keys().into_iter().map(load).collect();
+    let peppers = ring.keys(KeyPurpose::Pepper).map(|key| Pepper::new(key.id(), key.secret())).collect();
+    let mut nonces = ring.keys(KeyPurpose::Nonce).map(|key| key.secret().clone());
+    // A ring has a key of every purpose.
+    let newest = nonces.next().unwrap_or_else(|| ambient::octets().into());
+    let keys = nonces.next().into_iter().fold(NonceKeys::new(newest), NonceKeys::with_other);
+    EndpointKeys::new(tokens, peppers, NonceIssuer::new(keys))
 }
 
 /// How long a new key is published before it signs: the reference server remembers a client's keys for 10 minutes.
@@ -429,7 +487,7 @@ pub(crate) fn session_ended() -> Response<Bytes> {
 }
 
 /// Who stands before a page.
-enum Visitor {
+pub(crate) enum Visitor {
     /// Nobody that is known.
     Nobody,
     /// Somebody whose session at their own server is over.

@@ -10,8 +10,11 @@ use url::Url;
 use vestibule_atproto_identity::DevelopmentNames;
 use vestibule_atproto_identity::login::ClientDisplay;
 use vestibule_atproto_identity::net::{Network, NetworkConfig, NetworkError, PrivateNetwork};
-use vestibule_oauth_core::{InvalidScope, ScopeSet};
+use vestibule_oauth_core::{InvalidScope, ScopeSet, Secret};
 use vestibule_storage::StoreUrl;
+use vestibule_token_endpoint::{Client, ClientKind, ClientSecret, GrantType, Profile, SecretHash};
+
+use crate::client_spec::{ClientSpec, SpecError, has_secret, review};
 
 /// The front hall of your apps: people sign in with their AT Protocol handle.
 #[derive(Debug, Parser)]
@@ -46,6 +49,85 @@ pub(crate) enum Command {
         after_help = "Example:\n  vestibule key list\n  vestibule key rotate --store sqlite:vestibule.db"
     )]
     Key(KeyCommand),
+    /// Look after the apps that may ask who somebody is.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  vestibule client add Grafana --redirect-uri https://grafana.example/login/generic_oauth\n  vestibule client list"
+    )]
+    Client(ClientCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Add an app; prints its client_id, and its client_secret this once.
+    #[command(
+        after_help = "Examples:\n  vestibule client add Grafana --redirect-uri https://grafana.example/login/generic_oauth\n  vestibule client add Backup --grant client_credentials --scope backup\n  vestibule client add \"My app\" --public --redirect-uri http://127.0.0.1/callback"
+    )]
+    Add(AddClientArgs),
+    /// List the apps that were added; those of the configuration are in its file.
+    #[command(after_help = "Example:\n  vestibule client list --json")]
+    List(ClientListArgs),
+    /// Change an app: what is said takes the place of what was.
+    #[command(after_help = "Example:\n  vestibule client update CLIENT_ID --new-secret")]
+    Update(UpdateClientArgs),
+    /// Take an app away; every grant it was given ends.
+    #[command(after_help = "Example:\n  vestibule client remove CLIENT_ID")]
+    Remove(RemoveClientArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AddClientArgs {
+    /// What people are shown.
+    pub(crate) name: String,
+    /// Its identifier. [default: a random one]
+    #[arg(long)]
+    pub(crate) client_id: Option<String>,
+    /// It runs on people's devices and cannot keep a secret.
+    #[arg(long)]
+    pub(crate) public: bool,
+    #[command(flatten)]
+    pub(crate) spec: ClientSpec,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClientListArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpdateClientArgs {
+    /// Its identifier.
+    pub(crate) client_id: String,
+    /// What people are shown.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Give it a new secret, printed this once. The one before it stays good until the next.
+    #[arg(long)]
+    pub(crate) new_secret: bool,
+    #[command(flatten)]
+    pub(crate) spec: ClientSpec,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RemoveClientArgs {
+    /// Its identifier.
+    pub(crate) client_id: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,6 +249,73 @@ impl NetworkArgs {
 pub(crate) struct ConfigFile {
     /// The client that people's servers see.
     pub(crate) atproto: AtprotoSection,
+    /// The server that apps see.
+    pub(crate) oauth: OauthSection,
+    /// The apps.
+    pub(crate) client: Vec<ClientTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OauthSection {
+    profile: Option<String>,
+    scope: Option<String>,
+}
+
+impl OauthSection {
+    /// Which rules clients are held to.
+    pub(crate) fn profile(&self) -> Result<Profile, ConfigError> {
+        let Some(name) = &self.profile else { return Ok(Profile::default()) };
+        Profile::named(name).ok_or_else(|| ConfigError::Profile(name.clone()))
+    }
+
+    /// The scope words that clients may ask for, if they are registered for none in particular.
+    pub(crate) fn scope(&self) -> Result<ScopeSet, ConfigError> {
+        self.scope.as_deref().unwrap_or("openid profile email").parse().map_err(ConfigError::OauthScope)
+    }
+}
+
+/// One `[[client]]`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ClientTable {
+    id: String,
+    name: Option<String>,
+    #[serde(default)]
+    public: bool,
+    /// The file that holds its secret; relative to where the server is started.
+    secret_file: Option<PathBuf>,
+    /// `sha256:…` of its secret, which must be a random one.
+    secret_hash: Option<String>,
+    #[serde(flatten)]
+    spec: ClientSpec,
+}
+
+impl ClientTable {
+    fn client(&self) -> Result<Client, SpecError> {
+        let id = self.id.parse().map_err(|error| SpecError::Id(self.id.clone(), error))?;
+        let kind = if self.public { ClientKind::Public } else { ClientKind::Confidential };
+        let mut client = Client::new(id, kind);
+        client.grant_types.insert(GrantType::REFRESH_TOKEN);
+        client.name.clone_from(&self.name);
+        self.spec.apply(&mut client)?;
+        if let Some(path) = &self.secret_file {
+            let text = std::fs::read_to_string(path).map_err(|error| SpecError::unreadable(path, &error))?;
+            let text = Secret::new(text);
+            let secret = text.expose().trim();
+            if secret.is_empty() {
+                return Err(SpecError::EmptySecret(path.clone()));
+            }
+            client.secrets.push(ClientSecret::new(SecretHash::plain(secret)));
+        }
+        if let Some(hash) = &self.secret_hash {
+            client.secrets.push(ClientSecret::new(hash.parse().map_err(SpecError::SecretHash)?));
+        }
+        if has_secret(&client) && client.secrets.is_empty() {
+            return Err(SpecError::NoSecret);
+        }
+        review(&client)?;
+        Ok(client)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -200,6 +349,20 @@ impl AtprotoSection {
 }
 
 impl ConfigFile {
+    /// The apps it names.
+    pub(crate) fn clients(&self) -> Result<Vec<Client>, ConfigError> {
+        let failed = |table: &ClientTable, why| ConfigError::Client { id: table.id.clone(), why };
+        let mut clients: Vec<Client> = Vec::new();
+        for table in &self.client {
+            let client = table.client().map_err(|why| failed(table, why))?;
+            if clients.iter().any(|known| known.id == client.id) {
+                return Err(failed(table, SpecError::Twice(table.id.clone())));
+            }
+            clients.push(client);
+        }
+        Ok(clients)
+    }
+
     /// Reads the file at `path`, or `vestibule.toml` if there is one.
     fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let usual = Path::new("vestibule.toml");
@@ -232,6 +395,12 @@ pub(crate) enum ConfigError {
     Scope(InvalidScope),
     #[error("network: {0}")]
     Network(NetworkError),
+    #[error("oauth.scope: {0}")]
+    OauthScope(InvalidScope),
+    #[error("oauth.profile: {0:?} is none: write oauth21, fapi2, atproto or legacy20")]
+    Profile(String),
+    #[error("client {id:?}: {why}")]
+    Client { id: String, why: SpecError },
 }
 
 #[cfg(test)]

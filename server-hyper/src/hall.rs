@@ -63,7 +63,7 @@ impl LoginHooks for Hall {
                 let own = *failure.kind() != FailureKind::CrossSiteRequest;
                 let handle = login.handle.as_deref().filter(|_| own).unwrap_or_default();
                 let return_to = login.return_to.as_ref().map(ReturnTo::as_str);
-                let page = SignIn { handle, return_to, problem: Some(problem) };
+                let page = SignIn { handle, return_to, problem: Some(problem), client: None };
                 respond::page(failure.kind().status(), self.pages.sign_in(&page))
             } else {
                 respond::failure_answer(failure)

@@ -9,9 +9,16 @@
 
 mod ambient;
 mod app;
+mod authorize;
 mod body;
+mod buckets;
+mod clients;
+mod connections;
+mod device;
+mod form;
 mod hall;
 mod login;
+mod oauth;
 mod outgoing;
 mod pages;
 mod profile;
@@ -22,6 +29,7 @@ mod xrpc;
 
 pub use app::{App, AppSetup};
 pub use body::{Body, BodyError};
+pub use buckets::ClientAddress;
 pub use login::{FailedLogin, FinishedLogin, LoginHooks, LoginParts, LoginService, LoginSetup, SetupError};
+pub use oauth::{OauthParts, OauthService, OauthSetup, OauthSetupError};
 pub use respond::{failure_answer, wants_page};
-pub use starts::ClientAddress;

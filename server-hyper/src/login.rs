@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -34,7 +34,9 @@ use vestibule_strategy::{
 };
 
 use crate::ambient;
-use crate::respond::{self, Refusal};
+use crate::form::{self, read_form};
+use crate::oauth::OauthSetupError;
+use crate::respond;
 use crate::starts::Starts;
 
 /// What the application says about a login.
@@ -165,10 +167,10 @@ struct Inner {
 
 impl LoginService {
     /// The largest form a login takes, in octets: a handle and a place to return to.
-    pub const MAX_FORM: usize = 16 * 1024;
+    pub const MAX_FORM: usize = form::MAX_FORM;
 
     /// How long a form may take to arrive.
-    pub const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+    pub const FORM_TIMEOUT: Duration = form::FORM_TIMEOUT;
 
     /// How long the request phase may take in all, from the name look-up to the pushed request: each call has a limit of
     /// its own, and a person does not wait for the sum of them.
@@ -423,29 +425,6 @@ fn phase_of(path: &str) -> Phase {
     if path == "/login" { Phase::Request } else { Phase::Callback }
 }
 
-async fn read_form<B>(parts: &request::Parts, body: B) -> Result<Bytes, Refusal>
-where
-    B: HttpBody + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let refuse = |status, sentence| Err(respond::error_answer(status, "invalid_request", sentence).into());
-    let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        let sentence = "the body must be application/x-www-form-urlencoded";
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence);
-    }
-    let collected = Limited::new(body, LoginService::MAX_FORM).collect();
-    match tokio::time::timeout(LoginService::FORM_TIMEOUT, collected).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(_)) => {
-            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the form is larger than 16 KiB, or it broke off")
-        }
-        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the form did not arrive in time"),
-    }
-}
-
 /// Why the login routes cannot be set up.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -467,6 +446,9 @@ pub enum SetupError {
     /// A provider's name is not one.
     #[error("{0}")]
     Provider(InvalidProviderId),
+    /// The authorization server cannot be set up.
+    #[error("the authorization server: {0}")]
+    Oauth(OauthSetupError),
     /// A page's template is broken.
     #[error("template: {0}")]
     Template(String),

@@ -1,6 +1,8 @@
 //! The `vestibule` program.
 
 mod check;
+mod client;
+mod client_spec;
 mod config;
 mod key;
 mod resolve;
@@ -19,7 +21,7 @@ use vestibule_oauth_core::UnixTime;
 use vestibule_server_hyper::{App, AppSetup};
 use vestibule_storage::{MasterSecret, Opened, StoreUrl};
 
-use config::{Cli, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
+use config::{Cli, ClientCommand, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
 
 /// What ends a command: a sentence for the operator.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -41,6 +43,10 @@ fn main() -> ExitCode {
             Command::Key(KeyCommand::List(args)) => key::list(&args).await,
             Command::Key(KeyCommand::Rotate(args)) => key::rotate(&args).await,
             Command::Key(KeyCommand::Retire(args)) => key::retire(&args).await,
+            Command::Client(ClientCommand::Add(args)) => client::add(&args).await,
+            Command::Client(ClientCommand::List(args)) => client::list(&args).await,
+            Command::Client(ClientCommand::Update(args)) => client::update(&args).await,
+            Command::Client(ClientCommand::Remove(args)) => client::remove(&args).await,
         }
     });
     outcome.unwrap_or_else(|error| fail(&error))
@@ -79,6 +85,9 @@ fn setup(args: &ServeArgs, config: &ConfigFile, public_url: Url, store: Opened) 
         development: args.network.development(),
         network: args.network.open()?,
         body_limit: args.xrpc_body_limit,
+        profile: config.oauth.profile()?,
+        oauth_scope: config.oauth.scope()?,
+        clients: config.clients()?,
         public_url,
         store,
     })

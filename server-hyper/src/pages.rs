@@ -11,10 +11,12 @@ pub(crate) struct Pages(Environment<'static>);
 /// The stylesheet, served at `/assets/style.css`.
 pub(crate) const STYLE: &str = include_str!("../templates/style.css");
 
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("layout.html", include_str!("../templates/layout.html")),
     ("sign-in.html", include_str!("../templates/sign-in.html")),
     ("signed-in.html", include_str!("../templates/signed-in.html")),
+    ("consent.html", include_str!("../templates/consent.html")),
+    ("device.html", include_str!("../templates/device.html")),
     ("notice.html", include_str!("../templates/notice.html")),
 ];
 
@@ -25,6 +27,8 @@ pub(crate) struct SignIn<'a> {
     pub(crate) handle: &'a str,
     /// Where the person wanted to go.
     pub(crate) return_to: Option<&'a str>,
+    /// The app that wants to know who they are.
+    pub(crate) client: Option<&'a str>,
     /// What went wrong the last time.
     pub(crate) problem: Option<Problem<'a>>,
 }
@@ -36,6 +40,39 @@ pub(crate) struct Problem<'a> {
     pub(crate) sentence: &'a str,
     /// The stable code, to be told to whoever helps.
     pub(crate) code: &'a str,
+}
+
+/// What the consent page shows: one form with two buttons.
+#[derive(Debug, Serialize)]
+pub(crate) struct Asked<'a> {
+    /// Who asks, as the operator named it.
+    pub(crate) client: &'a str,
+    pub(crate) client_id: &'a str,
+    /// Where the answer goes, as a person can tell.
+    pub(crate) place: String,
+    /// Where the form goes, and what it brings besides the decision.
+    pub(crate) action: &'static str,
+    pub(crate) field: (&'static str, &'a str),
+    pub(crate) scopes: Vec<String>,
+    pub(crate) resources: &'a [String],
+    /// Who is asked.
+    pub(crate) subject: &'a str,
+    pub(crate) name: Option<&'a str>,
+}
+
+/// What the page shows where a device's code is typed.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeviceCode<'a> {
+    pub(crate) typed: &'a str,
+    pub(crate) problem: Option<Problem<'a>>,
+}
+
+/// An app that a person has let in.
+#[derive(Debug, Serialize)]
+pub(crate) struct Connection {
+    pub(crate) grant: String,
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<String>,
 }
 
 /// What the signed-in page shows.
@@ -50,6 +87,8 @@ pub(crate) struct SignedIn {
     pub(crate) scopes: Vec<String>,
     /// When the access token ends, in words.
     pub(crate) expires: Option<String>,
+    /// The apps that they have let in.
+    pub(crate) connections: Vec<Connection>,
 }
 
 impl Pages {
@@ -67,6 +106,14 @@ impl Pages {
 
     pub(crate) fn signed_in(&self, page: &SignedIn) -> String {
         self.render("signed-in.html", Value::from(Serde(page)))
+    }
+
+    pub(crate) fn consent(&self, page: &Asked<'_>) -> String {
+        self.render("consent.html", Value::from(Serde(page)))
+    }
+
+    pub(crate) fn device(&self, page: &DeviceCode<'_>) -> String {
+        self.render("device.html", Value::from(Serde(page)))
     }
 
     /// A page that says one thing: what happened, and where to go from here.
@@ -91,7 +138,8 @@ mod tests {
     fn what_a_stranger_wrote_stays_text() {
         let pages = Pages::load().unwrap();
         let problem = Some(Problem { sentence: "<b>no</b>", code: "invalid_handle" });
-        let page = SignIn { handle: "\"><script>alert(1)</script>", return_to: Some("/a?b=\"c\""), problem };
+        let wild = "\"><script>alert(1)</script>";
+        let page = SignIn { handle: wild, return_to: Some("/a?b=\"c\""), client: Some(wild), problem };
         let html = pages.sign_in(&page);
         assert!(!html.contains("<script>") && !html.contains("<b>no"), "{html}");
         assert!(html.contains("&lt;b&gt;no"));

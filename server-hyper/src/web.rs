@@ -54,7 +54,7 @@ impl WebSessions {
         upstream: SessionKey,
         now: UnixTime,
     ) -> Result<Option<HeaderValue>, StoreUnavailable> {
-        let value = base64url::encode(ambient::entropy());
+        let value = base64url::encode(ambient::octets::<32>());
         let id = WebSessionId::of_cookie(&value);
         let mut session =
             WebSession::new(id, auth.uid.clone(), auth.provider.clone(), now, now.after(LIFETIME));
@@ -65,14 +65,28 @@ impl WebSessions {
     }
 
     /// Ends the session of the browser that sends these headers. Gives the session at the person's server, if no other
-    /// browser uses it: it is to be ended next.
+    /// browser and no app uses it: it is to be ended next.
     pub(crate) async fn leave(&self, headers: &HeaderMap) -> Result<Option<SessionKey>, StoreUnavailable> {
         let Some(id) = self.id(headers) else { return Ok(None) };
         let Some(upstream) = self.store.remove(id).await?.and_then(|session| session.session) else {
             return Ok(None);
         };
-        let used = self.store.uses(&upstream, ambient::now()).await? > 0;
+        let used = self.is_used(&upstream, ambient::now()).await?;
         Ok(Some(upstream).filter(|_| !used))
+    }
+
+    /// Ends every session of this person, in whichever browser.
+    pub(crate) async fn leave_everywhere(&self, subject: &str) -> Result<Vec<WebSession>, StoreUnavailable> {
+        self.store.remove_all(subject, None).await
+    }
+
+    /// Whether a browser or an app uses this session at the person's server.
+    pub(crate) async fn is_used(
+        &self,
+        session: &SessionKey,
+        now: UnixTime,
+    ) -> Result<bool, StoreUnavailable> {
+        Ok(self.store.uses(session, now).await? > 0)
     }
 
     /// Ends a session at the person's server. If that server cannot be told, its tokens end by themselves.

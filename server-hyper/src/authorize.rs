@@ -156,6 +156,10 @@ impl App {
             Err(unavailable) => return self.unavailable(parts, &unavailable),
         };
         match visitor {
+            // Who has to sign in again for this app has not, whatever form they found.
+            Visitor::SignedIn(both) if !is_recent(&both.0, authorization, ambient::now()) => {
+                self.sign_in_for(authorization)
+            }
             Visitor::SignedIn(both) if Some(both.0.subject.as_str()) == shown => {
                 self.issue(parts, authorization, &both.0).await
             }

@@ -9,8 +9,8 @@ use thiserror::Error;
 use vestibule_dpop::{InvalidJwkSet, JwkSet};
 use vestibule_oauth_core::{InvalidClientId, InvalidRedirectUri, InvalidScope, RedirectUri};
 use vestibule_token_endpoint::{
-    AuthMethod, Client, ClientKind, GrantType, InvalidGrantType, Pkce, TokenBinding, TokenFormat,
-    UnknownAuthMethod,
+    AssertionAudience, AuthMethod, Client, ClientKind, GrantType, InvalidGrantType, Pkce, Pushing,
+    TokenBinding, TokenFormat, UnknownAuthMethod,
 };
 
 /// What a client may do, in the operator's words. A list that is empty, or a value that is not there, leaves what was.
@@ -59,6 +59,13 @@ pub(crate) struct ClientSpec {
     /// Bind all its tokens to a DPoP key.
     #[arg(long)]
     pub(crate) dpop_bound: bool,
+    /// Make it push its authorization requests (RFC 9126).
+    #[arg(long)]
+    pub(crate) require_pushed: bool,
+    /// Take client assertions that name the token endpoint as their audience, as clients written before 2025 do. Only this client's;
+    /// the issuer is the one safe audience.
+    #[arg(long)]
+    pub(crate) legacy_audience: bool,
     /// Let it do without PKCE, because it cannot do it: a confidential client only, and each use is logged.
     #[arg(long)]
     pub(crate) no_pkce: bool,
@@ -98,8 +105,7 @@ impl ClientSpec {
             client.serves = self.serves.iter().cloned().collect();
         }
         if let Some(path) = &self.jwks {
-            let json = std::fs::read(path).map_err(|error| SpecError::unreadable(path, &error))?;
-            client.keys = JwkSet::parse(json).map_err(|why| SpecError::Keys { path: path.clone(), why })?;
+            client.keys = read_keys(path)?;
         }
         match self.access_token {
             Some(Format::Jwt) => client.token_format = TokenFormat::Jwt,
@@ -117,11 +123,23 @@ impl ClientSpec {
         if self.dpop_bound {
             client.binding = TokenBinding::Required;
         }
+        if self.require_pushed {
+            client.pushing = Pushing::Required;
+        }
+        if self.legacy_audience {
+            client.assertion_audience = AssertionAudience::DangerTokenEndpointToo;
+        }
         if self.no_pkce {
             client.pkce = Pkce::DangerExempt;
         }
         Ok(())
     }
+}
+
+/// A file of public keys.
+pub(crate) fn read_keys(path: &Path) -> Result<JwkSet, SpecError> {
+    let json = std::fs::read(path).map_err(|error| SpecError::unreadable(path, &error))?;
+    JwkSet::parse(json).map_err(|why| SpecError::Keys { path: path.to_owned(), why })
 }
 
 /// What contradicts itself in a client, or leaves it without a way to be used.
@@ -216,6 +234,8 @@ pub(crate) enum SpecError {
     EmptySecret(PathBuf),
     #[error("two clients are called {0:?}")]
     Twice(String),
+    #[error("there is no setting {0:?}")]
+    Unknown(String),
 }
 
 impl SpecError {

@@ -1,10 +1,12 @@
 //! Settings: flags and environment first, `vestibule.toml` for what does not fit a flag.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 use url::Url;
 use vestibule_atproto_identity::DevelopmentNames;
@@ -12,9 +14,11 @@ use vestibule_atproto_identity::login::ClientDisplay;
 use vestibule_atproto_identity::net::{Network, NetworkConfig, NetworkError, PrivateNetwork};
 use vestibule_oauth_core::{InvalidScope, ScopeSet, Secret};
 use vestibule_storage::StoreUrl;
-use vestibule_token_endpoint::{Client, ClientKind, ClientSecret, GrantType, Profile, SecretHash};
+use vestibule_token_endpoint::{
+    Client, ClientKind, ClientSecret, GrantType, Profile, SecretHash, TrustedIssuer,
+};
 
-use crate::client_spec::{ClientSpec, SpecError, has_secret, review};
+use crate::client_spec::{ClientSpec, SpecError, has_secret, read_keys, review};
 
 /// The front hall of your apps: people sign in with their AT Protocol handle.
 #[derive(Debug, Parser)]
@@ -286,18 +290,39 @@ pub(crate) struct ClientTable {
     secret_file: Option<PathBuf>,
     /// `sha256:…` of its secret, which must be a random one.
     secret_hash: Option<String>,
+    /// Who may vouch for people towards it (RFC 7523, section 2.1).
+    #[serde(default)]
+    trusted_issuer: Vec<TrustedIssuerTable>,
     #[serde(flatten)]
     spec: ClientSpec,
+    /// What is none of the above: an error, as everywhere in this file.
+    #[serde(flatten)]
+    unknown: BTreeMap<String, IgnoredAny>,
+}
+
+/// One `[[client.trusted_issuer]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrustedIssuerTable {
+    issuer: String,
+    jwks_file: PathBuf,
 }
 
 impl ClientTable {
     fn client(&self) -> Result<Client, SpecError> {
+        if let Some(name) = self.unknown.keys().next() {
+            return Err(SpecError::Unknown(name.clone()));
+        }
         let id = self.id.parse().map_err(|error| SpecError::Id(self.id.clone(), error))?;
         let kind = if self.public { ClientKind::Public } else { ClientKind::Confidential };
         let mut client = Client::new(id, kind);
         client.grant_types.insert(GrantType::REFRESH_TOKEN);
         client.name.clone_from(&self.name);
         self.spec.apply(&mut client)?;
+        for trusted in &self.trusted_issuer {
+            let keys = read_keys(&trusted.jwks_file)?;
+            client.trusted_issuers.push(TrustedIssuer::new(trusted.issuer.clone(), keys));
+        }
         if let Some(path) = &self.secret_file {
             let text = std::fs::read_to_string(path).map_err(|error| SpecError::unreadable(path, &error))?;
             let text = Secret::new(text);
@@ -420,5 +445,20 @@ mod tests {
         assert!(error.to_string().contains("scoop"));
         let config: ConfigFile = toml::from_str("[atproto]\nscope = \"atproto transition:generic\"").unwrap();
         assert_eq!(config.atproto.scope().unwrap().to_string(), "atproto transition:generic");
+    }
+
+    #[test]
+    fn a_client_of_the_file_is_read_strictly() {
+        let client = |more: &str| {
+            let text = format!(
+                "[[client]]\nid = \"a\"\npublic = true\nredirect_uris = [\"https://a.example/cb\"]\n{more}"
+            );
+            toml::from_str::<ConfigFile>(&text).unwrap().clients().map(|mut all| all.remove(0))
+        };
+        assert_eq!(client("scope = \"read\"").unwrap().scope.to_string(), "read");
+        let error = client("scoop = \"read\"").unwrap_err();
+        assert!(error.to_string().contains("there is no setting \"scoop\""), "{error}");
+        let error = client("grants = [\"client_credentials\"]").unwrap_err();
+        assert!(error.to_string().contains("client_credentials is for confidential clients"), "{error}");
     }
 }

@@ -315,6 +315,26 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error} in the answer to {}: {}", self.url, self.text()))
     }
 
+    /// The value of the first form field of this name in a page: what a hidden field holds, what a button stands for, or what is
+    /// filled in already.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let text = self.text();
+        let tag = text.split('<').find(|tag| tag.contains(&format!(" name=\"{name}\"")))?;
+        let value = tag.split(" value=\"").nth(1)?.split('"').next()?;
+        // As the templates escape.
+        let escapes = [
+            ("&lt;", "<"),
+            ("&gt;", ">"),
+            ("&quot;", "\""),
+            ("&#34;", "\""),
+            ("&#39;", "'"),
+            ("&#x27;", "'"),
+            ("&#x2f;", "/"),
+            ("&amp;", "&"),
+        ];
+        Some(escapes.iter().fold(value.to_owned(), |value, (escaped, plain)| value.replace(escaped, plain)))
+    }
+
     /// Where a redirect points, as an absolute URL.
     ///
     /// # Panics

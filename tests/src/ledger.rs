@@ -34,7 +34,7 @@ pub(crate) fn secrets() -> Option<PathBuf> {
 }
 
 /// Notes that no log may hold `value`. What is too short to be a secret is passed over.
-pub(crate) fn note(what: &str, value: &str) {
+pub fn note(what: &str, value: &str) {
     static NOTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let Some(path) = secrets().filter(|_| value.len() >= SHORTEST) else { return };
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);

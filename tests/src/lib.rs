@@ -43,6 +43,7 @@ mod folder;
 pub mod ledger;
 mod login;
 mod loopback;
+pub mod oauth;
 mod peers;
 mod program;
 pub mod property;

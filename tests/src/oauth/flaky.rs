@@ -1,0 +1,80 @@
+//! A store that can be told to fail, before an act or after it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
+use vestibule_storage::MemoryStore;
+use vestibule_token_endpoint::{
+    AccessToken, Code, CodeIssued, Decided, Device, DeviceBegun, DeviceDecision, EndReason, Grant, GrantId,
+    Issuance, Once, Polled, PushedRequest, Redeemed, Revoked, Rotated, Rotation, Store, StoredCode,
+    StoredDevice, StoredGrant, StoredRefreshToken, TokenHash, TokenPut,
+};
+
+/// A store in memory. While [`Flaky::fail_after`] counts, acts go through; when it is at zero, they fail.
+#[derive(Debug)]
+pub(crate) struct Flaky {
+    pub(crate) inner: MemoryStore,
+    left: AtomicU32,
+}
+
+impl Flaky {
+    pub(crate) fn new() -> Self {
+        Self { inner: MemoryStore::new(), left: AtomicU32::new(u32::MAX) }
+    }
+
+    /// From now on so many acts go through, and then none; `u32::MAX`: all do.
+    pub(crate) fn fail_after(&self, acts: u32) {
+        self.left.store(acts, Ordering::SeqCst);
+    }
+
+    fn is_down(&self) -> bool {
+        let count = |left: u32| match left {
+            u32::MAX => None,
+            0 => None,
+            left => Some(left - 1),
+        };
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) {
+            Ok(_) => false,
+            Err(left) => left == 0,
+        }
+    }
+}
+
+/// Every act, passed on unless the store is down.
+macro_rules! acts {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        impl Store for Flaky {
+            $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, Result<$out, StoreUnavailable>> {
+                if self.is_down() {
+                    return Box::pin(std::future::ready(Err(StoreUnavailable::new("the store is down"))));
+                }
+                self.inner.$name($($arg),*)
+            })*
+        }
+    };
+}
+
+acts! {
+    remember_once(key: [u8; 32], until: UnixTime, now: UnixTime) -> Once;
+    push(request: PushedRequest) -> ();
+    pushed(name: TokenHash) -> Option<PushedRequest>;
+    issue_code(code: Code, answers: Option<TokenHash>) -> CodeIssued;
+    code(name: TokenHash) -> Option<StoredCode>;
+    redeem_code(code: TokenHash, issuance: Issuance, now: UnixTime) -> Redeemed;
+    refresh_token(name: TokenHash) -> Option<StoredRefreshToken>;
+    rotate_refresh(rotation: Rotation) -> Rotated;
+    put_access_token(token: AccessToken) -> TokenPut;
+    access_token(name: TokenHash) -> Option<AccessToken>;
+    revoke_access_token(name: TokenHash, until: UnixTime) -> ();
+    is_revoked(name: TokenHash) -> Revoked;
+    grant(id: GrantId) -> Option<StoredGrant>;
+    end_grant(id: GrantId, reason: EndReason, now: UnixTime) -> Option<Grant>;
+    grants_of(subject: &'a str, now: UnixTime) -> Vec<Grant>;
+    end_grants_of(subject: &'a str, reason: EndReason, now: UnixTime) -> Vec<Grant>;
+    begin_device(device: Device, now: UnixTime) -> DeviceBegun;
+    device_showing(user_code: TokenHash) -> Option<StoredDevice>;
+    decide_device(user_code: TokenHash, decision: DeviceDecision, now: UnixTime) -> Decided;
+    device(name: TokenHash) -> Option<StoredDevice>;
+    poll_device(name: TokenHash, now: UnixTime) -> Polled;
+    redeem_device(name: TokenHash, issuance: Issuance, now: UnixTime) -> Redeemed;
+}

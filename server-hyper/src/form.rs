@@ -1,20 +1,15 @@
 //! The forms of this server's own pages.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, request};
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, Limited};
 
+use crate::arrival::{NotArrived, arrive};
 use crate::respond::{self, Refusal};
 
 /// The largest form, in octets: an app's authorization request is the longest.
 pub(crate) const MAX_FORM: usize = 16 * 1024;
-
-/// How long a form may take to arrive.
-pub(crate) const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The form as it was sent, if it is one, and arrives whole and in time.
 pub(crate) async fn read_form<B>(parts: &request::Parts, body: B) -> Result<Bytes, Refusal>
@@ -30,12 +25,10 @@ where
         let sentence = "the body must be application/x-www-form-urlencoded";
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence);
     }
-    let collected = Limited::new(body, MAX_FORM).collect();
-    match tokio::time::timeout(FORM_TIMEOUT, collected).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(_)) => {
-            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the form is larger than 16 KiB, or it broke off")
-        }
-        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the form did not arrive in time"),
+    match arrive(body, MAX_FORM).await {
+        Ok(form) => Ok(form),
+        Err(NotArrived::TooLarge) => refuse(StatusCode::PAYLOAD_TOO_LARGE, "the form is larger than 16 KiB"),
+        Err(NotArrived::BrokeOff) => refuse(StatusCode::BAD_REQUEST, "the form broke off"),
+        Err(NotArrived::TooSlow) => refuse(StatusCode::REQUEST_TIMEOUT, "the form did not arrive in time"),
     }
 }

@@ -8,6 +8,7 @@
 //! the project.
 
 mod ambient;
+mod arrival;
 mod app;
 mod authorize;
 mod body;

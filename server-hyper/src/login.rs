@@ -34,6 +34,7 @@ use vestibule_strategy::{
 };
 
 use crate::ambient;
+use crate::arrival;
 use crate::form::{self, read_form};
 use crate::oauth::OauthSetupError;
 use crate::respond;
@@ -170,7 +171,7 @@ impl LoginService {
     pub const MAX_FORM: usize = form::MAX_FORM;
 
     /// How long a form may take to arrive.
-    pub const FORM_TIMEOUT: Duration = form::FORM_TIMEOUT;
+    pub const FORM_TIMEOUT: Duration = arrival::FORM_TIMEOUT;
 
     /// How long the request phase may take in all, from the name look-up to the pushed request: each call has a limit of
     /// its own, and a person does not wait for the sum of them.

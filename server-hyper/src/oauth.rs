@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Extensions, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use thiserror::Error;
 use url::Url;
 use vestibule_oauth_core::{InvalidIssuer, Issuer, ScopeSet, Transport, UnixTime};
@@ -27,6 +27,7 @@ use vestibule_token_endpoint::{
 };
 
 use crate::ambient;
+use crate::arrival::{NotArrived, arrive};
 use crate::buckets::{Buckets, ClientAddress, Empty};
 use crate::respond;
 
@@ -92,9 +93,6 @@ pub(crate) mod path {
 }
 
 impl OauthService {
-    /// How long a form may take to arrive.
-    pub const FORM_TIMEOUT: Duration = Duration::from_secs(10);
-
     /// The endpoints at the origin of `setup.public_url`.
     ///
     /// # Errors
@@ -222,17 +220,15 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    // One octet more than may be: the rule about the size is the endpoint's.
-    let collected = Limited::new(body, ClientRequest::MAX_OCTETS + 1).collect();
     let refuse =
         |status, sentence: &str| Box::new(respond::error_answer(status, "invalid_request", sentence));
-    match tokio::time::timeout(OauthService::FORM_TIMEOUT, collected).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(parts, body.to_bytes())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))
+    match arrive(body, ClientRequest::MAX_OCTETS).await {
+        Ok(body) => Ok(Request::from_parts(parts, body)),
+        Err(NotArrived::TooLarge) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")),
+        Err(NotArrived::BrokeOff) => Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(NotArrived::TooSlow) => {
+            Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))
         }
-        Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
-        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }
 }
 
@@ -247,9 +243,10 @@ pub(crate) fn tell(event: &Event) {
     }
 }
 
-/// Whether a denial is what somebody sees who tries things out: secrets, codes, verifiers, tokens.
+/// Whether a denial is what somebody sees who tries things out: secrets, codes, verifiers, tokens. An assertion that is sent twice is
+/// one that was right.
 fn is_a_guess(denial: &Denial) -> bool {
-    denial.is_of_client()
+    (denial.is_of_client() && *denial != Denial::AssertionReplayed)
         || matches!(
             denial,
             Denial::CodeUnknown
@@ -292,9 +289,10 @@ impl Failures {
         if let Some(address) = extensions.get::<ClientAddress>() {
             self.by_address.take(&address.subscriber(), now)?;
         }
-        // Who names no client shares one bucket with all who do not.
-        let client = event.client.as_ref().map_or_else(String::new, |client| client.as_str().to_owned());
-        self.by_client.take(&client, now)
+        match &event.client {
+            Some(client) => self.by_client.take(&client.as_str().to_owned(), now),
+            None => Ok(()),
+        }
     }
 }
 

@@ -18,6 +18,7 @@
 //! ```
 
 mod ask;
+pub mod attacks;
 mod flaky;
 mod ground;
 mod keys;

@@ -97,7 +97,7 @@ pub(crate) fn denied(denial: &Denial, telling: Telling<'_>) -> Response<Bytes> {
         headers.extend(HeaderValue::try_from(text).ok().map(|text| (WWW_AUTHENTICATE, text)));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));

@@ -26,7 +26,7 @@ pub struct Caller {
     pub(crate) events: Vec<Event>,
 }
 
-/// A value that is good once: a proof's id or an assertion's.
+/// A value that is good once: the id of a proof or of an assertion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct OneTime {
@@ -40,19 +40,22 @@ pub struct OneTime {
 
 /// What is good once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(clippy::exhaustive_enums, reason = "the two things that a request may carry")]
+#[allow(clippy::exhaustive_enums, reason = "what a request may carry")]
 pub enum OneTimeKind {
-    /// A client assertion.
+    /// An assertion of who the client is.
     Assertion,
+    /// An assertion that is a grant.
+    Grant,
     /// A DPoP proof.
     Proof,
 }
 
 impl OneTimeKind {
     /// The denial that a second use is.
-    pub const fn replayed(self) -> Denial {
+    pub fn replayed(self) -> Denial {
         match self {
             Self::Assertion => Denial::AssertionReplayed,
+            Self::Grant => Denial::GrantAssertion(Box::new(Denial::AssertionReplayed)),
             Self::Proof => Denial::ProofReplayed,
         }
     }

@@ -80,7 +80,7 @@ fn vouched(asked: &Exchange<'_>, text: &str) -> Result<(String, OneTime), Denial
         return Err(Denial::Assertion(AssertionFault::Subject));
     }
     signed_by(&jws, &trusted.keys, algorithms, &DefaultVerifier)?;
-    let one_time = OneTime { key: once("grant assertion", issuer, id), until, kind: OneTimeKind::Assertion };
+    let one_time = OneTime { key: once("grant assertion", issuer, id), until, kind: OneTimeKind::Grant };
     Ok((subject.to_owned(), one_time))
 }
 

@@ -1,5 +1,7 @@
 //! What every server under test can be asked, and the requests that most tests begin with.
 
+use std::task::Poll;
+
 use http::Method;
 use serde_json::json;
 use url::{Url, form_urlencoded};
@@ -97,6 +99,24 @@ impl dyn Ground + '_ {
         self.exchange(ask).await
     }
 
+    /// Sends these requests at once, and gives the answers in their order.
+    pub async fn send_at_once(&self, asks: Vec<Ask>) -> Vec<Reply> {
+        let mut waiting: Vec<_> = asks.into_iter().map(|ask| self.exchange(ask)).collect();
+        let mut replies: Vec<Option<Reply>> = waiting.iter().map(|_| None).collect();
+        std::future::poll_fn(|cx| {
+            for (future, reply) in waiting.iter_mut().zip(&mut replies) {
+                if reply.is_none()
+                    && let Poll::Ready(answer) = future.as_mut().poll(cx)
+                {
+                    *reply = Some(answer);
+                }
+            }
+            if replies.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        replies.into_iter().flatten().collect()
+    }
+
     /// The parameters of an authorization request of this client that has everything.
     pub fn parameters(&self, id: &str) -> Vec<(String, String)> {
         let challenge = challenge(VERIFIER);
@@ -120,8 +140,8 @@ impl dyn Ground + '_ {
         parameters.retain(|(name, _)| changes.iter().all(|(change, _)| change != name));
         let added = changes.iter().filter(|(_, value)| !value.is_empty());
         parameters.extend(added.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        self.authorize(form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
-            .await
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        self.authorize(query).await
     }
 
     /// A code for this client.

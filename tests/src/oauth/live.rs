@@ -1,6 +1,7 @@
 //! The `vestibule` program on a socket, with the roster in its configuration and somebody signed in at the real AT Protocol servers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Request;
@@ -27,6 +28,8 @@ pub struct Live {
     /// The server.
     pub vestibule: Vestibule,
     browser: Mutex<Browser>,
+    /// Where requests come from that do not say; an IPv4 address as a number.
+    from: AtomicU32,
 }
 
 /// No test waits longer for an answer.
@@ -50,7 +53,15 @@ impl Live {
         let vestibule = Vestibule::start(config).await;
         let mut browser = Browser::new();
         vestibule.sign_in(&mut browser, peers, peers.alice()).await;
-        Self { vestibule, browser: Mutex::new(browser) }
+        for client in roster::clients() {
+            ledger::note("client secret", &roster::secret(client.id.as_str()));
+        }
+        Self { vestibule, browser: Mutex::new(browser), from: AtomicU32::new(Ipv4Addr::LOCALHOST.to_bits()) }
+    }
+
+    /// From now on requests come from this address unless they say otherwise.
+    pub fn send_from(&self, address: Ipv4Addr) {
+        self.from.store(address.to_bits(), Ordering::SeqCst);
     }
 
     async fn answer(&self, ask: Ask) -> Reply {
@@ -62,13 +73,12 @@ impl Live {
     /// # Errors
     /// What became of the connection.
     pub async fn try_answer(&self, ask: Ask) -> Result<Reply, String> {
-        let (server, from) = (self.vestibule.address(), ask.sender());
-        let line = format!("{ask:?}");
+        let server = self.vestibule.address();
+        let from = ask.sender().unwrap_or_else(|| Ipv4Addr::from_bits(self.from.load(Ordering::SeqCst)));
+        let line = format!("{:.200}", format!("{ask:?}"));
         let exchange = async {
             let socket = TcpSocket::new_v4()?;
-            if let Some(from) = from {
-                socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
-            }
+            socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
             let stream = socket.connect(server).await?;
             let (mut sender, connection) =
                 http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;

@@ -30,6 +30,7 @@ pub fn secret(id: &str) -> String {
     match id {
         // One that somebody has thought up, with all that encoders get wrong.
         "odd" => "a:b%c+d/e f%41".to_owned(),
+        "umlaut" => "schön, größer".to_owned(),
         id => format!("{}Secret0123456789abcdefghijABCDEFGHIJ", id.replace('-', "")),
     }
 }
@@ -69,6 +70,7 @@ pub fn clients() -> Vec<Client> {
         client("basic", Basic, CODE),
         client("post", Post, CODE),
         client("odd", Secret, CODE),
+        client("umlaut", Secret, CODE),
         client("signed", Signed(SIGNED_KEY), &[CODE, MACHINE].concat()),
         client("signed-too", Signed(SIGNED_TOO_KEY), &[CODE, MACHINE].concat()),
         client("bound", Public, CODE),
@@ -98,6 +100,8 @@ pub fn clients() -> Vec<Client> {
             }
             "exempt" | "wordpress" => client.pkce = Pkce::DangerExempt,
             "api" => client.serves = BTreeSet::from([API.to_owned()]),
+            // What it is called with is for one service, and what it needs is for another.
+            "exchanger" => client.serves = BTreeSet::from([API.to_owned()]),
             "api-b" => client.serves = BTreeSet::from([API_B.to_owned()]),
             "bearer" => client.trusted_issuers = vec![TrustedIssuer::new(IDP, set(IDP_KEY))],
             _ => {}

@@ -46,7 +46,7 @@ impl Endpoint {
             None => self.live_refresh_token(text, ports.store, now).await.map_err(denied)?,
         };
         let body = match &found {
-            Some((facts, kind)) if may_see(caller.client(), facts) => Body::of(facts, *kind, self),
+            Some((facts, kind)) if may_see(caller.client(), facts, *kind) => Body::of(facts, *kind, self),
             _ => Body::INACTIVE,
         };
         Ok((answer::json(StatusCode::OK, &body), caller.events))
@@ -106,9 +106,11 @@ impl Endpoint {
     }
 }
 
-/// A client sees what was issued to it, and what is for a resource that it is.
-fn may_see(client: &Client, facts: &TokenFacts) -> bool {
-    facts.client == client.id || facts.audience.iter().any(|place| client.serves.contains(place))
+/// A client sees what was issued to it, and the access tokens for a resource that it is. A refresh token is nobody else's business: who
+/// shows one to a resource has lost it.
+fn may_see(client: &Client, facts: &TokenFacts, kind: Kind) -> bool {
+    let presented_to_it = || facts.audience.iter().any(|place| client.serves.contains(place));
+    facts.client == client.id || (kind == Kind::Access && presented_to_it())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,15 +6,16 @@ use thiserror::Error;
 use url::{Position, Url};
 
 /// The address of a request as proofs are compared with it: an `http` or `https` URL without query and fragment,
-/// normalised as [RFC 3986, sections 6.2.2 and 6.2.3] say (letter case of scheme and host, default port, dot segments,
-/// percent-encoding). Made once for each endpoint, from the configured public address and never from what a request says
-/// about its own host.
+/// normalised as [RFC 3986, sections 6.2.2 and 6.2.3] say (letter case of scheme and host, default port,
+/// percent-encoding). Dot segments are not resolved but refused: no request goes to an address that has any, so a proof that
+/// names one was not made for a request. Made once for each endpoint, from the configured public address and never from what a
+/// request says about its own host.
 ///
 /// ```
 /// use vestibule_dpop::TargetUri;
 ///
 /// let target = TargetUri::parse("https://server.example.com/token").unwrap();
-/// assert!(target.is("HTTPS://Server.Example.com:443/a/../token?x#y").unwrap());
+/// assert!(target.is("HTTPS://Server.Example.com:443/%74oken?x#y").unwrap());
 /// assert!(!target.is("https://server.example.com/token/").unwrap());
 /// ```
 ///
@@ -45,6 +46,10 @@ impl TargetUri {
         if rest.starts_with('/') || text.bytes().any(|b| !b.is_ascii_graphic() || b == b'\\') {
             return Err(InvalidTargetUri::Syntax);
         }
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        if path.split('/').skip(1).any(is_dot_segment) {
+            return Err(InvalidTargetUri::DotSegment);
+        }
         Self::from_url(&Url::parse(text).map_err(|_| InvalidTargetUri::Syntax)?)
     }
 
@@ -59,7 +64,7 @@ impl TargetUri {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidTargetUri::User);
         }
-        // `Url` has settled the letter case, the port and the dot segments; the percent-encoding is left.
+        // `Url` has settled the letter case and the port; the percent-encoding is left.
         let mut text = String::with_capacity(url.as_str().len());
         text.push_str(&url[..Position::BeforePath]);
         normalise_path(url.path(), &mut text);
@@ -103,6 +108,15 @@ pub enum InvalidTargetUri {
     /// A user name or a password.
     #[error("htu must not name a user")]
     User,
+    /// `.` or `..` between two slashes, encoded or not.
+    #[error("htu must not have dot segments")]
+    DotSegment,
+}
+
+/// Whether a segment is `.` or `..`, with any of the dots percent-encoded.
+fn is_dot_segment(segment: &str) -> bool {
+    // No longer segment is one.
+    segment.len() <= 6 && matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 /// Appends `path` with every percent-encoded octet in upper-case digits, or as itself if it is an unreserved character
@@ -145,7 +159,8 @@ mod tests {
         for (text, same) in [
             ("https://server.example.com/a~b/token%2F", true),
             ("https://server.example.com/a~b/token%2f", true),
-            ("HTTPS://SERVER.example.COM:443/a%7Eb/./x/../%74oken%2f", true),
+            ("HTTPS://SERVER.example.COM:443/a%7Eb/%74oken%2f", true),
+            ("https://server.example.com/a~b/token%2f?x=/../y", true),
             ("https://server.example.com/a~b/token%2f?query#fragment", true),
             ("https://server.example.com/a~b/token%2f#fragment?query", true),
             ("http://server.example.com/a~b/token%2f", false),
@@ -189,6 +204,10 @@ mod tests {
             ("https://a.example:99999/", InvalidTargetUri::Syntax),
             ("https://user@a.example/", InvalidTargetUri::User),
             ("https://:password@a.example/", InvalidTargetUri::User),
+            ("https://a.example/./token", InvalidTargetUri::DotSegment),
+            ("https://a.example/x/../token", InvalidTargetUri::DotSegment),
+            ("https://a.example/x/%2E./token", InvalidTargetUri::DotSegment),
+            ("https://a.example/token/.%2e#x", InvalidTargetUri::DotSegment),
             (&long, InvalidTargetUri::TooLong),
         ] {
             assert_eq!(TargetUri::parse(text).unwrap_err(), why, "{text}");

@@ -3,6 +3,7 @@
 //! [RFC 7523, section 2.2]: https://www.rfc-editor.org/rfc/rfc7523#section-2.2
 //! [draft-ietf-oauth-rfc7523bis]: https://datatracker.ietf.org/doc/draft-ietf-oauth-rfc7523bis/
 
+use std::fmt;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -14,10 +15,16 @@ use vestibule_oauth_core::UnixTime;
 use crate::denial::{AssertionFault, Denial};
 
 /// An assertion as it came: read, and not believed.
-#[derive(Debug)]
 pub(crate) struct ClientAssertion {
     text: String,
     client_id: String,
+}
+
+/// Without the assertion, which is good until it is used.
+impl fmt::Debug for ClientAssertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientAssertion").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
 }
 
 /// What an assertion is held to.

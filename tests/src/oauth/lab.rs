@@ -10,8 +10,8 @@ use vestibule_dpop::{NonceIssuer, NonceKeys};
 use vestibule_oauth_core::{BoxFuture, Secret, StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{
     Answer, AuthorizationError, Client, Clients, Consent, Denial, Endpoint, EndpointKeys, EndpointSetup,
-    EndpointUrls, Entropy, Event, GrantType, JwtBearer, Pepper, Ports, Profile, TokenExchange, TokenKey,
-    UserCode,
+    EndpointUrls, Entropy, Event, GrantType, JwtBearer, Pepper, Ports, Profile, Store, TokenExchange,
+    TokenKey, UserCode,
 };
 
 use super::ask::Ask;
@@ -150,7 +150,9 @@ impl Lab {
     /// When the code is none.
     pub async fn decide_device(&self, user_code: &str, allow: bool) -> Result<(), Denial> {
         let code: UserCode = user_code.parse().expect("a user code");
-        let consent = allow.then(|| self.consent("read write"));
+        let shown = self.store.device_showing(code.hash()).await?;
+        let scope = shown.map(|shown| shown.device.scope.to_string()).unwrap_or_default();
+        let consent = allow.then(|| self.consent(&scope));
         self.endpoint.decide_device(&code, consent, &Entropy::new(fresh()), self.now(), self.ports()).await
     }
 

@@ -8,7 +8,7 @@ use vestibule_oauth_core::UnixTime;
 
 use crate::assertion::{self, AudienceList, Rules};
 use crate::client::{AssertionAudience, AuthMethod, Client, ClientKind, ClientState};
-use crate::client_request::{Beside, ClientRequest, Credentials};
+use crate::client_request::{Beside, ClientRequest, Credentials, NameAndSecret, Reading};
 use crate::client_secret::SecretHash;
 use crate::denial::Denial;
 use crate::endpoint::Endpoint;
@@ -122,18 +122,20 @@ impl ClientRequest<'_> {
                 caller.may_use(AuthMethod::ClientSecretPost, endpoint)?;
                 has_secret(client, secret.expose(), endpoint, now)?;
             }
-            Credentials::Basic(decoded, raw) => {
-                caller.may_use(AuthMethod::ClientSecretBasic, endpoint)?;
+            Credentials::Basic(basic) => {
                 if self.body_secret() == Beside::Secret {
                     if endpoint.profile().refuses_two_methods() {
                         return Err(Denial::TwoMethods);
                     }
                     caller.note(EventKind::BasicBeatBody);
                 }
-                let right = has_secret(client, decoded.secret.expose(), endpoint, now);
-                if right.is_err() || client.id.as_str() != decoded.name {
-                    let raw = raw.as_ref().ok_or(Denial::WrongSecret)?;
-                    has_secret(client, raw.secret.expose(), endpoint, now)?;
+                caller.may_use(AuthMethod::ClientSecretBasic, endpoint)?;
+                let right = |pair: &NameAndSecret| {
+                    pair.name == client.id.as_str()
+                        && has_secret(client, pair.secret.expose(), endpoint, now).is_ok()
+                };
+                let reading = basic.readings().find(|(pair, _)| right(pair)).ok_or(Denial::WrongSecret)?;
+                if reading.1 == Reading::AsItStands {
                     caller.note(EventKind::BasicNotEncoded);
                 }
             }
@@ -165,10 +167,10 @@ impl ClientRequest<'_> {
     }
 
     fn spend_the_time_of_a_secret(&self, endpoint: &Endpoint) {
-        let (Credentials::Post(_, secret)
-        | Credentials::Basic(crate::client_request::NameAndSecret { secret, .. }, _)) = self.credentials()
-        else {
-            return;
+        let secret = match self.credentials() {
+            Credentials::Post(_, secret) => secret,
+            Credentials::Basic(basic) => basic.secret(),
+            Credentials::Name(_) | Credentials::Assertion(_) => return,
         };
         let keys = endpoint.keys();
         let nobody = SecretHash::of_nobody(&keys.peppers);

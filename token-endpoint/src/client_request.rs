@@ -50,8 +50,8 @@ pub struct ClientRequest<'a> {
 pub(crate) enum Credentials<'a> {
     /// Its name, and nothing else.
     Name(Cow<'a, str>),
-    /// A secret in the header field, decoded as the specification says; and as it stands, where that is something else.
-    Basic(NameAndSecret, Option<NameAndSecret>),
+    /// A secret in the header field.
+    Basic(Basic),
     /// A secret in the body.
     Post(Cow<'a, str>, Secret),
     /// A signed assertion.
@@ -63,6 +63,50 @@ pub(crate) enum Credentials<'a> {
 pub(crate) struct NameAndSecret {
     pub(crate) name: String,
     pub(crate) secret: Secret,
+}
+
+/// The credentials of a Basic header field, which clients encode in one of three ways or not at all (T15).
+#[derive(Debug)]
+pub(crate) enum Basic {
+    /// Nothing in them is encoded, so they read the same either way.
+    Plain(NameAndSecret),
+    /// They are encoded, as the specification says, unless the client has a percent sign or a plus in its secret and does not
+    /// encode.
+    Either { decoded: NameAndSecret, raw: NameAndSecret },
+    /// They do not decode, so they cannot be encoded.
+    Raw(NameAndSecret),
+}
+
+/// How Basic credentials are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reading {
+    Decoded,
+    AsItStands,
+}
+
+impl Basic {
+    /// What they may mean, the likelier in front.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = (&NameAndSecret, Reading)> {
+        let (first, second) = match self {
+            Self::Plain(both) => ((both, Reading::Decoded), None),
+            Self::Either { decoded, raw } => ((decoded, Reading::Decoded), Some((raw, Reading::AsItStands))),
+            Self::Raw(raw) => ((raw, Reading::AsItStands), None),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// The client that they name, most likely.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Plain(one) | Self::Raw(one) | Self::Either { decoded: one, .. } => &one.name,
+        }
+    }
+
+    pub(crate) fn secret(&self) -> &Secret {
+        match self {
+            Self::Plain(one) | Self::Raw(one) | Self::Either { decoded: one, .. } => &one.secret,
+        }
+    }
 }
 
 /// What stands in the body beside Basic credentials.
@@ -107,7 +151,7 @@ impl<'a> ClientRequest<'a> {
     pub fn client_id(&self) -> &str {
         match &self.credentials {
             Credentials::Name(name) | Credentials::Post(name, _) => name,
-            Credentials::Basic(decoded, _) => &decoded.name,
+            Credentials::Basic(basic) => basic.name(),
             Credentials::Assertion(assertion) => assertion.client_id(),
         }
     }
@@ -116,7 +160,7 @@ impl<'a> ClientRequest<'a> {
     /// Basic header field without encoding it.
     pub fn client_id_as_it_stands(&self) -> Option<&str> {
         match &self.credentials {
-            Credentials::Basic(decoded, Some(raw)) if raw.name != decoded.name => Some(&raw.name),
+            Credentials::Basic(Basic::Either { decoded, raw }) if raw.name != decoded.name => Some(&raw.name),
             _ => None,
         }
     }
@@ -238,7 +282,7 @@ const GRAPHIC: [&str; 12] = [
 ];
 
 /// The credentials of a Basic header field (T15).
-fn basic(headers: &HeaderMap) -> Result<Option<(NameAndSecret, Option<NameAndSecret>)>, Denial> {
+fn basic(headers: &HeaderMap) -> Result<Option<Basic>, Denial> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = match (fields.next(), fields.next()) {
         (None, _) => return Ok(None),
@@ -257,14 +301,14 @@ fn basic(headers: &HeaderMap) -> Result<Option<(NameAndSecret, Option<NameAndSec
     let raw = NameAndSecret { name: name.to_owned(), secret: Secret::new(secret.to_owned()) };
     let encoded = |text: &str| text.bytes().any(|b| b"%+".contains(&b));
     if !encoded(name) && !encoded(secret) {
-        return Ok(Some((raw, None)));
+        return Ok(Some(Basic::Plain(raw)));
     }
-    let decoded = match (decode(name), decode(secret)) {
-        (Some(name), Some(secret)) => NameAndSecret { name, secret: Secret::new(secret) },
-        // Not encoded at all, since it does not decode: then what stands there is all there is.
-        _ => return Ok(Some((raw, None))),
-    };
-    Ok(Some((decoded, Some(raw))))
+    Ok(Some(match (decode(name), decode(secret)) {
+        (Some(name), Some(secret)) => {
+            Basic::Either { decoded: NameAndSecret { name, secret: Secret::new(secret) }, raw }
+        }
+        _ => Basic::Raw(raw),
+    }))
 }
 
 fn scheme_basic(field: &HeaderValue) -> Option<&str> {
@@ -283,10 +327,7 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// One way of authentication, from what there is in the header and in the body.
-fn credentials<'a>(
-    basic: Option<(NameAndSecret, Option<NameAndSecret>)>,
-    params: &Params<'a>,
-) -> Result<(Credentials<'a>, Beside), Denial> {
+fn credentials<'a>(basic: Option<Basic>, params: &Params<'a>) -> Result<(Credentials<'a>, Beside), Denial> {
     let (name, secret) = (params.value("client_id"), params.value("client_secret"));
     let assertion = match (params.value("client_assertion"), params.value("client_assertion_type")) {
         (None, None) => None,
@@ -303,13 +344,13 @@ fn credentials<'a>(
         }
         return Ok((Credentials::Assertion(Box::new(assertion)), Beside::Nothing));
     }
-    if let Some((decoded, raw)) = basic {
-        let is_its = |name: &str| name == decoded.name || raw.as_ref().is_some_and(|raw| raw.name == name);
+    if let Some(basic) = basic {
+        let is_its = |name: &str| basic.readings().any(|(pair, _)| pair.name == name);
         if name.is_some_and(|name| !is_its(name)) {
             return Err(Denial::OtherClientId);
         }
         let beside = if secret.is_some() { Beside::Secret } else { Beside::Nothing };
-        return Ok((Credentials::Basic(decoded, raw), beside));
+        return Ok((Credentials::Basic(basic), beside));
     }
     let name = Cow::Owned(name.ok_or(Denial::NoClient)?.to_owned());
     match secret {
@@ -461,19 +502,25 @@ mod tests {
             let basic = basic_of(credentials);
             let request = request(&[TYPE, ("authorization", &basic)], "");
             let read = ClientRequest::parse(&request).unwrap();
-            let Credentials::Basic(decoded, raw) = read.credentials else { panic!("{credentials}") };
-            let pair = |of: NameAndSecret| (of.name, of.secret.expose().clone());
-            (pair(decoded), raw.map(pair))
+            let Credentials::Basic(basic) = read.credentials else { panic!("{credentials}") };
+            let pair =
+                |(of, how): (&NameAndSecret, Reading)| (of.name.clone(), of.secret.expose().clone(), how);
+            basic.readings().map(pair).collect::<Vec<_>>()
         };
-        let pair = |name: &str, secret: &str| (name.to_owned(), secret.to_owned());
-        assert_eq!(read("app:s3cret"), (pair("app", "s3cret"), None));
-        assert_eq!(read("a%2Db:c%2Dd"), (pair("a-b", "c-d"), Some(pair("a%2Db", "c%2Dd"))));
-        assert_eq!(read("a+b:c+d"), (pair("a b", "c d"), Some(pair("a+b", "c+d"))));
-        assert_eq!(read("app:a:b%25&c"), (pair("app", "a:b%&c"), Some(pair("app", "a:b%25&c"))));
-        assert_eq!(read("app:100%"), (pair("app", "100%"), None), "not encoded at all");
-        assert_eq!(read("app:%C3%A9"), (pair("app", "é"), Some(pair("app", "%C3%A9"))));
-        assert_eq!(read("app:é"), (pair("app", "é"), None));
-        assert_eq!(read("app:"), (pair("app", ""), None));
+        let decoded = |name: &str, secret: &str| (name.to_owned(), secret.to_owned(), Reading::Decoded);
+        let raw = |name: &str, secret: &str| (name.to_owned(), secret.to_owned(), Reading::AsItStands);
+        for (credentials, readings) in [
+            ("app:s3cret", vec![decoded("app", "s3cret")]),
+            ("a%2Db:c%2Dd", vec![decoded("a-b", "c-d"), raw("a%2Db", "c%2Dd")]),
+            ("a+b:c+d", vec![decoded("a b", "c d"), raw("a+b", "c+d")]),
+            ("app:a:b%25&c", vec![decoded("app", "a:b%&c"), raw("app", "a:b%25&c")]),
+            ("app:100%", vec![raw("app", "100%")]),
+            ("app:%C3%A9", vec![decoded("app", "é"), raw("app", "%C3%A9")]),
+            ("app:é", vec![decoded("app", "é")]),
+            ("app:", vec![decoded("app", "")]),
+        ] {
+            assert_eq!(read(credentials), readings, "{credentials}");
+        }
 
         for (value, why) in [
             ("Bearer x".to_owned(), Denial::AuthorizationScheme),

@@ -237,6 +237,9 @@ pub enum Denial {
     /// A `request_uri` that is not known, was used, or has expired.
     #[error("request_uri is not known, was used, or has expired")]
     RequestUri,
+    /// A `request_uri` where requests are pushed.
+    #[error("request_uri was pushed, and is what a push is answered with")]
+    RequestUriPushed,
     /// A request object, which nobody reads here.
     #[error("request objects are not read here")]
     RequestObject,
@@ -451,6 +454,8 @@ impl Denial {
                 "authorization requests must be pushed first"),
             Self::RequestUri => (BAD, Code::INVALID_REQUEST_URI, "RFC 9126, section 4",
                 "request_uri is not known, was used, or has expired"),
+            Self::RequestUriPushed => (BAD, Code::INVALID_REQUEST, "RFC 9126, section 2.1",
+                "request_uri must not be pushed"),
             Self::RequestObject => (BAD, Code::REQUEST_NOT_SUPPORTED, "RFC 9101, section 6.3",
                 "request objects are not supported"),
             Self::LoginRequired => (BAD, Code::LOGIN_REQUIRED, "OpenID Connect Core 1.0, section 3.1.2.6",

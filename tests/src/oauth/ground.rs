@@ -289,7 +289,8 @@ impl dyn Ground + '_ {
     /// # Panics
     /// When there is none.
     pub async fn nonce(&self) -> String {
-        let ask = self.refresh("app", "no-such-token").header("dpop", &self.proof(At::Token, Key(99), None));
+        let ask =
+            self.refresh("signed", "no-such-token").header("dpop", &self.proof(At::Token, Key(99), None));
         let reply = self.send(ask).await;
         assert_eq!(reply.said(), "400 use_dpop_nonce", "{}", reply.json);
         reply.header("dpop-nonce").expect("a nonce").to_owned()

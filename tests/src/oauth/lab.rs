@@ -136,6 +136,17 @@ impl Lab {
         change(Arc::make_mut(clients.get_mut(id).expect("a client of the roster")));
     }
 
+    /// Lets a client be known by another name as well.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub fn add(&self, id: &str, other: &str) {
+        let mut clients = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut client = Client::clone(clients.get(id).expect("a client of the roster"));
+        client.id = other.parse().expect("a client id");
+        clients.insert(other.to_owned(), Arc::new(client));
+    }
+
     /// What happened since this was asked last.
     pub fn events(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))

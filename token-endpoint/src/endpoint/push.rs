@@ -49,7 +49,7 @@ impl Endpoint {
         let mut events = std::mem::take(&mut caller.events);
         let denied = |denial, events| Denied { events, ..Denied::by(&form, denial) };
         if form.value("request_uri").is_some() {
-            return Err(denied(Denial::RequestUri, events));
+            return Err(denied(Denial::RequestUriPushed, events));
         }
         let rules = Rules { profile: self.profile(), scope: &self.setup().scope };
         let read = AuthorizationRequest::read(form.params(), caller.client(), &rules, Way::Pushed);

@@ -45,12 +45,14 @@ impl Endpoint {
         ports: Ports<'_>,
     ) -> Result<(Response<Bytes>, Vec<Event>), Denied> {
         let form = ClientRequest::parse(request)?;
-        let asked = TokenRequest::read(&form, self).map_err(|denial| Denied::by(&form, denial))?;
         let mut caller = self.caller(&form, &self.targets().token, now, ports).await?;
         let mut events = std::mem::take(&mut caller.events);
         let cx = Deciding::new(self, &caller, &form, entropy, now);
         let mut about = None;
-        let decided = decide(asked, &cx, ports, &mut about).await;
+        let decided = match TokenRequest::read(&form, self) {
+            Ok(asked) => decide(asked, &cx, ports, &mut about).await,
+            Err(denial) => Err(denial),
+        };
         // What was verified is good once, whatever came of the request.
         let spent = self.spend(caller.one_time(), now, ports).await;
         let concluded = match (decided, spent) {

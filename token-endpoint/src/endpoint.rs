@@ -33,11 +33,11 @@ pub use authorize::{Authorization, Consent, Redirect};
 /// Everything it does is a method with a name that says which endpoint answers: [`Endpoint::token`], [`Endpoint::push`],
 /// [`Endpoint::introspect`], [`Endpoint::revoke`], [`Endpoint::authorize_device`]; and, for the authorization endpoint, whose
 /// pages are the host's, [`Endpoint::read_authorization`] and [`Endpoint::issue_code`]. Each is a few calls of pure functions
-/// ([`ClientRequest::parse`], [`ClientRequest::authenticate`], [`TokenRequest::decide`]) with an act of the store between them.
+/// ([`ClientRequest::parse`], [`ClientRequest::authenticate`], the `decide` of each [`TokenRequest`]) with an act of the store between them.
 ///
 /// [`ClientRequest::parse`]: crate::ClientRequest::parse
 /// [`ClientRequest::authenticate`]: crate::ClientRequest::authenticate
-/// [`TokenRequest::decide`]: crate::TokenRequest::decide
+/// [`TokenRequest`]: crate::TokenRequest
 pub struct Endpoint {
     setup: EndpointSetup,
     targets: Targets,

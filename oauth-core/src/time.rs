@@ -1,7 +1,7 @@
 //! Points in time, as the wire counts them.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,21 @@ impl UnixTime {
     /// How long `earlier` is past; zero when it lies in the future.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What a host's clock says. A clock before 1970 reads as 1970.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use vestibule_oauth_core::UnixTime;
+///
+/// assert_eq!(UnixTime::from(SystemTime::UNIX_EPOCH + Duration::from_millis(1999)), UnixTime::from_secs(1));
+/// assert_eq!(UnixTime::from(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), UnixTime::from_secs(0));
+/// ```
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 }
 

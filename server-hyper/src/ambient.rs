@@ -1,13 +1,12 @@
 //! The clock and the random source of the routes. (The storage crate draws the nonces it seals with by itself.)
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use vestibule_oauth_core::{BoxFuture, Seed, Timer, UnixTime};
 
-/// The time, in whole seconds. A clock before 1970 reads as 1970.
+/// The time, in whole seconds.
 pub(crate) fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }
 
 /// Fresh octets from the operating system. Without randomness nothing here is safe, so the process ends where there is none.

@@ -11,7 +11,7 @@ mod serve;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -129,5 +129,5 @@ async fn open_store(args: &StoreArgs) -> Result<Opened, Failed> {
 }
 
 fn now() -> UnixTime {
-    UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    SystemTime::now().into()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
@@ -28,7 +29,7 @@ use crate::scope::ScopeSet;
 ///
 /// [RFC 6749, section 2.2]: https://www.rfc-editor.org/rfc/rfc6749#section-2.2
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(String);
+pub struct ClientId(Arc<str>);
 
 impl ClientId {
     /// The identifier of an AT Protocol client under development, which needs no metadata document: everything a
@@ -102,7 +103,7 @@ impl FromStr for ClientId {
         } else if !text.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
             Err(InvalidClientId::Character)
         } else {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         }
     }
 }

@@ -169,10 +169,11 @@ pub enum ParamsError {
 }
 
 fn decode<'a>(text: &'a [u8], what: &str) -> Result<Cow<'a, str>, ParamsError> {
-    if !text.iter().all(u8::is_ascii_graphic) {
+    let seen = text.iter().fold(0, |seen, &b| seen | CLASSES.get(usize::from(b)).copied().unwrap_or(NEVER));
+    if seen & NEVER != 0 {
         return Err(ParamsError::NotEncoded(shown(what)));
     }
-    if !text.iter().any(|b| b"%+".contains(b)) {
+    if seen & ENCODED == 0 {
         let plain = std::str::from_utf8(text).map_err(|_| ParamsError::NotUtf8(shown(what)))?;
         return Ok(Cow::Borrowed(plain));
     }
@@ -193,6 +194,28 @@ fn decode<'a>(text: &'a [u8], what: &str) -> Result<Cow<'a, str>, ParamsError> {
         });
     }
     String::from_utf8(octets).map(Cow::Owned).map_err(|_| ParamsError::NotUtf8(shown(what)))
+}
+
+/// An octet that no encoded form holds.
+const NEVER: u8 = 1;
+/// An octet that stands for something else, or begins what does.
+const ENCODED: u8 = 2;
+
+/// What each octet is: every one of a form is looked at once.
+const CLASSES: [u8; 256] = classes();
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed when the crate is compiled: an index out of bounds does not compile"
+)]
+const fn classes() -> [u8; 256] {
+    let mut classes = [NEVER; 256];
+    let mut b = b'!';
+    while b <= b'~' {
+        classes[b as usize] = if b == b'%' || b == b'+' { ENCODED } else { 0 };
+        b += 1;
+    }
+    classes
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -7,11 +7,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// Scope words in the order they were written, each once.
+/// Scope words in the order they were written, each once. A copy shares its text with the original.
 ///
 /// ```
 /// use vestibule_oauth_core::ScopeSet;
@@ -23,7 +24,7 @@ use thiserror::Error;
 /// assert_eq!(asked.without(&granted).to_string(), "transition:generic");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct ScopeSet(Vec<String>);
+pub struct ScopeSet(Arc<str>);
 
 impl ScopeSet {
     /// The most words a set may have; the longest scope seen in the field, a permission set written out, has about 90.
@@ -33,13 +34,18 @@ impl ScopeSet {
     pub const MAX_OCTETS: usize = 16 * 1024;
 
     /// The set without words.
-    pub const fn empty() -> Self {
-        Self(Vec::new())
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The words, in order, with a space between each two.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether `word` is in the set, compared as it is.
     pub fn contains(&self, word: &str) -> bool {
-        self.0.iter().any(|known| known == word)
+        self.iter().any(|known| known == word)
     }
 
     /// Whether the set has no words.
@@ -49,7 +55,8 @@ impl ScopeSet {
 
     /// The words, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        // Splitting the empty text gives one empty piece.
+        self.0.split(' ').filter(|word| !word.is_empty())
     }
 
     /// Whether every word of this set is in `other`.
@@ -60,7 +67,17 @@ impl ScopeSet {
     /// The words of this set that are not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        Self(self.0.iter().filter(|word| !other.contains(word)).cloned().collect())
+        Self::of(self.iter().filter(|word| !other.contains(word)))
+    }
+
+    /// These words, which are scope words and differ from each other.
+    fn of<'w>(words: impl Iterator<Item = &'w str>) -> Self {
+        let mut text = String::new();
+        for word in words {
+            text.push_str(if text.is_empty() { "" } else { " " });
+            text.push_str(word);
+        }
+        Self(text.into())
     }
 }
 
@@ -72,9 +89,9 @@ impl FromStr for ScopeSet {
         if text.len() > Self::MAX_OCTETS {
             return Err(InvalidScope::TooLong);
         }
-        let mut words: Vec<String> = Vec::new();
+        let mut words: Vec<&str> = Vec::new();
         if text.is_empty() {
-            return Ok(Self(words));
+            return Ok(Self::empty());
         }
         for word in text.split(' ') {
             if word.is_empty() {
@@ -83,14 +100,14 @@ impl FromStr for ScopeSet {
             if !word.bytes().all(is_scope_character) {
                 return Err(InvalidScope::Character);
             }
-            if !words.iter().any(|known| known == word) {
+            if !words.contains(&word) {
                 if words.len() == Self::MAX_WORDS {
                     return Err(InvalidScope::TooMany);
                 }
-                words.push(word.to_owned());
+                words.push(word);
             }
         }
-        Ok(Self(words))
+        Ok(Self::of(words.into_iter()))
     }
 }
 
@@ -101,19 +118,13 @@ const fn is_scope_character(b: u8) -> bool {
 
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, word) in self.iter().enumerate() {
-            if at > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(word)?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
 impl Serialize for ScopeSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.0)
     }
 }
 

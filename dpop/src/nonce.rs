@@ -2,6 +2,7 @@
 //!
 //! [RFC 9449, section 8]: https://www.rfc-editor.org/rfc/rfc9449#section-8
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -51,12 +52,24 @@ impl NonceKeys {
 pub struct NonceIssuer {
     keys: NonceKeys,
     step: u64,
+    /// The nonces of the step that was asked about last: each is a function of its step, and need not be computed for every request.
+    last: Arc<RwLock<Option<Around>>>,
+}
+
+/// The nonces that are good around one step.
+#[derive(Clone, Debug)]
+struct Around {
+    number: u64,
+    /// The one to give.
+    current: String,
+    /// All others that are accepted.
+    others: Vec<String>,
 }
 
 impl NonceIssuer {
     /// An issuer whose nonces change every minute and are accepted for one to two.
-    pub const fn new(keys: NonceKeys) -> Self {
-        Self { keys, step: 60 }
+    pub fn new(keys: NonceKeys) -> Self {
+        Self { keys, step: 60, last: Arc::default() }
     }
 
     /// The same with another step, in whole seconds, from 1 second to 100 seconds: no nonce of AT Protocol may live
@@ -64,26 +77,37 @@ impl NonceIssuer {
     #[must_use]
     pub fn with_step(mut self, step: Duration) -> Self {
         self.step = step.as_secs().clamp(1, MAX_STEP);
+        self.last = Arc::default();
         self
     }
 
     /// The nonce of this moment: 32 characters.
     pub fn issue(&self, now: UnixTime) -> String {
-        base64url::encode(encode(&self.keys.current, self.number(now)))
+        self.around(now, |around| around.current.clone())
     }
 
     /// Whether this is a nonce of the last step, this one, or the next (which another node with a faster clock may have
     /// reached). The comparison takes constant time.
     pub fn accepts(&self, nonce: &str, now: UnixTime) -> bool {
-        let Some(octets) = base64url::decode_array::<NONCE_OCTETS>(nonce) else { return false };
-        let number = self.number(now);
-        let steps = [number.saturating_sub(1), number, number.saturating_add(1)];
-        // The nonce says which step it is of, so that one code is computed and not three.
-        let Some(step) = steps.into_iter().find(|step| octets.starts_with(&prefix(*step))) else {
-            return false;
-        };
-        let is_of = |key: &Secret<[u8; 32]>| bool::from(encode(key, step).ct_eq(&octets));
-        is_of(&self.keys.current) || self.keys.other.as_ref().is_some_and(is_of)
+        let is = |good: &String| bool::from(good.as_bytes().ct_eq(nonce.as_bytes()));
+        self.around(now, |around| {
+            // All of them are looked at, wherever it was found.
+            around.others.iter().fold(is(&around.current), |found, good| found | is(good))
+        })
+    }
+
+    /// Asks about the nonces around this time.
+    fn around<T>(&self, now: UnixTime, ask: impl FnOnce(&Around) -> T) -> T {
+        let number = now.as_secs() / self.step;
+        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(around) = last.as_ref().filter(|around| around.number == number) {
+            return ask(around);
+        }
+        drop(last);
+        let around = Around::of(&self.keys, number);
+        let answer = ask(&around);
+        *self.last.write().unwrap_or_else(PoisonError::into_inner) = Some(around);
+        answer
     }
 
     /// The longest that a nonce is accepted: from the beginning of the step before it, at a slower node, to the end of
@@ -91,9 +115,15 @@ impl NonceIssuer {
     pub const fn lifetime(&self) -> Duration {
         Duration::from_secs(self.step * 3)
     }
+}
 
-    const fn number(&self, now: UnixTime) -> u64 {
-        now.as_secs() / self.step
+impl Around {
+    fn of(keys: &NonceKeys, number: u64) -> Self {
+        let nonce = |key: &Secret<[u8; 32]>, number| base64url::encode(encode(key, number));
+        let steps = [number, number.saturating_sub(1), number.saturating_add(1)];
+        let [current, others @ ..] = steps.map(|number| nonce(&keys.current, number));
+        let known = keys.other.iter().flat_map(|key| steps.map(|number| nonce(key, number)));
+        Self { number, current, others: others.into_iter().chain(known).collect() }
     }
 }
 

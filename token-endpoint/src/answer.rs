@@ -34,8 +34,13 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     let mut octets = Vec::with_capacity(512);
     // Texts and numbers: there is nothing in these bodies that cannot be written.
     let written = serde_json::to_writer(&mut octets, body).is_ok();
-    let mut response = Response::new(Bytes::from(octets));
-    *response.status_mut() = if written { status } else { StatusCode::INTERNAL_SERVER_ERROR };
+    json_text(if written { status } else { StatusCode::INTERNAL_SERVER_ERROR }, octets)
+}
+
+/// A JSON answer that is written already.
+pub(crate) fn json_text(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(10);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 use url::Url;
-use vestibule_dpop::{InvalidTargetUri, JwkSet, NonceIssuer, TargetUri};
-use vestibule_oauth_core::{Issuer, ScopeSet};
+use vestibule_dpop::{InvalidTargetUri, JwkSet, NonceIssuer, NonceKeys, TargetUri};
+use vestibule_oauth_core::{Issuer, ScopeSet, Secret};
 
 use crate::access_token::{TokenKey, TokenKeys};
 use crate::client_secret::Pepper;
@@ -153,6 +153,11 @@ impl EndpointKeys {
     /// Keys that sign access tokens (the newest in front), keys of hashes (likewise), and the keys of nonces.
     pub const fn new(tokens: Vec<TokenKey>, peppers: Vec<Pepper>, nonces: NonceIssuer) -> Self {
         Self { tokens: TokenKeys::new(tokens), peppers, nonces }
+    }
+
+    /// Keys of a server whose tokens are all opaque, so that it signs none: the secret of its nonces alone.
+    pub fn for_opaque_tokens(nonces: Secret<[u8; 32]>) -> Self {
+        Self::new(Vec::new(), Vec::new(), NonceIssuer::new(NonceKeys::new(nonces)))
     }
 
     /// The pepper that new hashes are made with.

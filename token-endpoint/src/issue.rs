@@ -1,8 +1,10 @@
 //! Tokens being made: what every grant type has in common once it is decided that there will be some.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde::Serialize;
 use vestibule_dpop::Thumbprint;
 use vestibule_oauth_core::{ClientId, ScopeSet, Secret, UnixTime};
 
@@ -172,7 +174,7 @@ impl<'a> Deciding<'a> {
             grant,
             grant_type,
             access_token: minted.text,
-            keep: minted.keep,
+            keep: minted.keep.map(Arc::new),
             bound: self.caller.proof_key().is_some(),
             expires_in: ends.since(self.now).as_secs(),
             scope,
@@ -229,7 +231,7 @@ pub struct Issued {
     grant: Option<GrantId>,
     grant_type: GrantType,
     access_token: Secret,
-    keep: Option<AccessToken>,
+    keep: Option<Arc<AccessToken>>,
     bound: bool,
     expires_in: u64,
     scope: ScopeSet,
@@ -251,7 +253,7 @@ impl Issued {
     }
 
     /// What a store is to keep of the access token; nothing if it is signed.
-    pub(crate) const fn access_record(&mut self) -> Option<AccessToken> {
+    pub(crate) const fn access_record(&mut self) -> Option<Arc<AccessToken>> {
         self.keep.take()
     }
 
@@ -267,31 +269,66 @@ impl Issued {
     ///
     /// [RFC 6749, section 5.1]: https://www.rfc-editor.org/rfc/rfc6749#section-5.1
     pub(crate) fn into_answer(mut self) -> (Response<Bytes>, Vec<Event>) {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            access_token: &'a str,
-            token_type: &'static str,
-            expires_in: u64,
-            scope: &'a ScopeSet,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            refresh_token: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            issued_token_type: Option<&'static str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            sub: Option<&'a str>,
+        let mut body = Object::new();
+        body.plain("access_token", self.access_token.expose());
+        body.plain("token_type", if self.bound { "DPoP" } else { "Bearer" });
+        body.number("expires_in", self.expires_in);
+        // A scope word has neither a quotation mark nor a backslash (RFC 6749, section 3.3).
+        body.plain("scope", self.scope.as_str());
+        if let Some(token) = &self.refresh_token {
+            body.plain("refresh_token", token.expose());
         }
-        let body = Body {
-            access_token: self.access_token.expose(),
-            token_type: if self.bound { "DPoP" } else { "Bearer" },
-            expires_in: self.expires_in,
-            scope: &self.scope,
-            refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str()),
-            issued_token_type: self.token_type_issued,
-            sub: self.subject.as_deref(),
-        };
-        let response = answer::json(StatusCode::OK, &body);
+        if let Some(name) = self.token_type_issued {
+            body.plain("issued_token_type", name);
+        }
+        if let Some(subject) = &self.subject {
+            body.any("sub", subject);
+        }
+        let response = answer::json_text(StatusCode::OK, body.close());
         self.note(EventKind::Issued(self.grant_type.clone()));
         (response, self.events)
+    }
+}
+
+/// A JSON object, member by member. This is the answer that is given most, and its members are texts that need no escapes.
+struct Object(String);
+
+impl Object {
+    fn new() -> Self {
+        Self(String::with_capacity(512))
+    }
+
+    fn name(&mut self, name: &'static str) {
+        self.0.push_str(if self.0.is_empty() { "{\"" } else { ",\"" });
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    /// A text of visible ASCII without a quotation mark or a backslash.
+    fn plain(&mut self, name: &'static str, value: &str) {
+        debug_assert!(value.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\'));
+        self.name(name);
+        self.0.push('"');
+        self.0.push_str(value);
+        self.0.push('"');
+    }
+
+    fn number(&mut self, name: &'static str, value: u64) {
+        self.name(name);
+        // A text takes everything.
+        let _ = write!(self.0, "{value}");
+    }
+
+    /// Any text.
+    fn any(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        // Only what is not text can fail to be written.
+        self.0.push_str(&serde_json::to_string(value).unwrap_or_default());
+    }
+
+    fn close(mut self) -> String {
+        self.0.push('}');
+        self.0
     }
 }
 
@@ -302,7 +339,7 @@ pub enum Conclusion {
     /// Give the tokens out.
     Answer(Box<Issued>),
     /// Keep this access token, then give the tokens out.
-    Keep(Box<AccessToken>, Box<Issued>),
+    Keep(Arc<AccessToken>, Box<Issued>),
     /// Deny.
     Deny(Denial),
     /// End this grant for this reason, then deny.
@@ -313,7 +350,7 @@ impl Conclusion {
     /// Gives tokens out, after the store has their access token if it has to.
     pub(crate) fn giving(mut issued: Issued) -> Self {
         match issued.access_record() {
-            Some(record) => Self::Keep(Box::new(record), Box::new(issued)),
+            Some(record) => Self::Keep(record, Box::new(issued)),
             None => Self::Answer(Box::new(issued)),
         }
     }

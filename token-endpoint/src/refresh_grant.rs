@@ -27,7 +27,14 @@ use crate::token::{OpaqueToken, TokenHash, TokenKind};
 /// A refresh token that somebody presents.
 #[derive(Debug)]
 pub struct RefreshRequest {
-    token: Option<OpaqueToken>,
+    token: Option<Presented>,
+}
+
+/// A refresh token, and its name.
+#[derive(Debug)]
+struct Presented {
+    token: OpaqueToken,
+    name: TokenHash,
 }
 
 /// What is to be done about a refresh token.
@@ -47,7 +54,7 @@ pub struct Rotate {
     rotation: Rotation,
     /// The answer if it is ours.
     issued: Issued,
-    presented: OpaqueToken,
+    presented: Presented,
     window: Window,
 }
 
@@ -61,12 +68,13 @@ struct Window {
 
 impl RefreshRequest {
     pub(crate) fn read(form: &ClientRequest<'_>) -> Result<Self, Denial> {
-        Ok(Self { token: OpaqueToken::parse(TokenKind::Refresh, form.required("refresh_token")?) })
+        let token = OpaqueToken::parse(TokenKind::Refresh, form.required("refresh_token")?);
+        Ok(Self { token: token.map(|token| Presented { name: token.hash(), token }) })
     }
 
     /// The name of the token, to look for in the store; `None` for what was never a refresh token of this server.
     pub fn presented(&self) -> Option<TokenHash> {
-        self.token.as_ref().map(OpaqueToken::hash)
+        self.token.as_ref().map(|presented| presented.name)
     }
 
     /// Holds the request against the token as the store has it.
@@ -124,24 +132,23 @@ impl RefreshRequest {
         if cx.keeps_refresh_token(&grant) {
             return Ok(RefreshDecision::Conclude(Conclusion::giving(issue()?)));
         }
-        rotate(cx, &grant, presented, issue()?, window)
+        Ok(rotate(cx, &grant, presented, issue()?, window))
     }
 }
 
 fn rotate(
     cx: &Deciding<'_>,
     grant: &Grant,
-    presented: OpaqueToken,
+    presented: Presented,
     mut issued: Issued,
     window: Window,
-) -> Result<RefreshDecision, Denial> {
+) -> RefreshDecision {
     let (successor, next) = cx.refresh_token(grant);
-    let sealed = SealedSuccessor::seal(&successor, &presented)
-        .ok_or_else(|| Denial::Signing("the successor could not be sealed".to_owned()))?;
+    let sealed = SealedSuccessor::seal(&successor, &presented.token);
     let rotation =
-        Rotation { old: presented.hash(), sealed, next, access: issued.access_record(), now: cx.now };
+        Rotation { old: presented.name, sealed, next, access: issued.access_record(), now: cx.now };
     let issued = issued.with_refresh_token(&successor);
-    Ok(RefreshDecision::Rotate(Box::new(Rotate { rotation, issued, presented, window })))
+    RefreshDecision::Rotate(Box::new(Rotate { rotation, issued, presented, window }))
 }
 
 /// The same successor again, with an access token of its own.
@@ -167,7 +174,7 @@ impl Rotate {
                     Some(access) => {
                         let mut issued = self.issued.with_refresh_token(&successor);
                         issued.note(EventKind::Repeated);
-                        Conclusion::Keep(Box::new(access), Box::new(issued))
+                        Conclusion::Keep(access, Box::new(issued))
                     }
                     None => repeat(self.issued, &successor),
                 },
@@ -180,7 +187,7 @@ impl Rotate {
 
 impl Window {
     /// The successor, if it may be told again.
-    fn successor(self, replaced: &Replaced, presented: &OpaqueToken) -> Result<OpaqueToken, Reuse> {
+    fn successor(self, replaced: &Replaced, presented: &Presented) -> Result<OpaqueToken, Reuse> {
         if replaced.successor_used {
             return Err(Reuse::SuccessorUsed);
         }
@@ -188,7 +195,7 @@ impl Window {
         if self.now.since(replaced.at) >= self.length {
             return Err(Reuse::TooLate);
         }
-        replaced.sealed.open(presented).ok_or(Reuse::Unreadable)
+        replaced.sealed.open(&presented.token, replaced.successor).ok_or(Reuse::Unreadable)
     }
 
     const fn end(self, reuse: Reuse) -> Conclusion {

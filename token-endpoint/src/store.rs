@@ -7,6 +7,7 @@
 //! A store sees hashes and no code, token or secret that anybody could present. Any act may fail with
 //! [`StoreUnavailable`]; then nothing was done, the client is told to try again, and what it holds is still good.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vestibule_oauth_core::{BoxFuture, PkceChallenge, RedirectUri, StoreUnavailable, UnixTime};
@@ -26,6 +27,13 @@ pub trait Clients: Send + Sync {
     /// # Errors
     /// [`StoreUnavailable`].
     fn client<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Arc<Client>>, StoreUnavailable>>;
+}
+
+/// A list that does not change.
+impl Clients for BTreeMap<String, Arc<Client>> {
+    fn client<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Arc<Client>>, StoreUnavailable>> {
+        Box::pin(std::future::ready(Ok(self.get(id).cloned())))
+    }
 }
 
 /// Keeps what the endpoints issue.
@@ -144,7 +152,7 @@ pub trait Store: Send + Sync {
     /// [`StoreUnavailable`]: it is not kept.
     fn put_access_token<'a>(
         &'a self,
-        token: AccessToken,
+        token: Arc<AccessToken>,
     ) -> BoxFuture<'a, Result<TokenPut, StoreUnavailable>> {
         let _ = token;
         not_kept("access tokens")
@@ -157,7 +165,7 @@ pub trait Store: Send + Sync {
     fn access_token<'a>(
         &'a self,
         name: TokenHash,
-    ) -> BoxFuture<'a, Result<Option<AccessToken>, StoreUnavailable>> {
+    ) -> BoxFuture<'a, Result<Option<Arc<AccessToken>>, StoreUnavailable>> {
         let _ = name;
         not_kept("access tokens")
     }
@@ -418,7 +426,7 @@ pub struct Issuance {
     /// Its first refresh token.
     pub refresh: Option<RefreshToken>,
     /// Its first access token, if it is opaque.
-    pub access: Option<AccessToken>,
+    pub access: Option<Arc<AccessToken>>,
 }
 
 /// What came of redeeming a code.
@@ -449,7 +457,7 @@ pub struct Rotation {
     /// The one that takes its place.
     pub next: RefreshToken,
     /// The access token that comes with it, if it is opaque.
-    pub access: Option<AccessToken>,
+    pub access: Option<Arc<AccessToken>>,
     /// When.
     pub now: UnixTime,
 }
@@ -474,7 +482,9 @@ pub struct Replaced {
     pub at: UnixTime,
     /// Whether its successor was replaced in turn: then whoever holds this one has lost more than an answer.
     pub successor_used: bool,
-    /// Its successor.
+    /// The name of its successor.
+    pub successor: TokenHash,
+    /// Its successor, for whoever has the token itself.
     pub sealed: SealedSuccessor,
 }
 

@@ -77,11 +77,14 @@ impl OpaqueToken {
 
     /// The text to give out.
     pub fn text(&self) -> Secret {
-        let mut text = String::with_capacity(Self::LEN);
-        text.push_str(self.kind.prefix());
-        base32_encode(&*self.octets, &mut text);
-        base32_encode(&self.checksum(), &mut text);
-        Secret::new(text)
+        let mut text = [0; Self::LEN];
+        let (prefix, rest) = text.split_at_mut(PREFIX_LEN);
+        let (octets, checksum) = rest.split_at_mut(OCTETS_LEN);
+        prefix.iter_mut().zip(self.kind.prefix().bytes()).for_each(|(slot, b)| *slot = b);
+        base32(&*self.octets, octets);
+        base32(&self.checksum(), checksum);
+        let text = Zeroizing::new(text);
+        Secret::new(str::from_utf8(&*text).unwrap_or_default().to_owned())
     }
 
     /// What stands for it in a store.
@@ -172,23 +175,26 @@ const ALPHABET: [u8; 32] = *b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Appends the base32 text of these octets, without padding; the bits that fill up the last character are zero.
 pub(crate) fn base32_encode(octets: &[u8], out: &mut String) {
-    let (mut bits, mut held) = (0_u32, 0);
-    for &octet in octets {
-        bits = (bits << 8) | u32::from(octet);
-        held += 8;
-        while held >= 5 {
-            held -= 5;
-            out.push(character(bits >> held));
-        }
-    }
-    if held > 0 {
-        out.push(character(bits << (5 - held)));
-    }
+    let mut text = Zeroizing::new(vec![0; (octets.len() * 8).div_ceil(5)]);
+    base32(octets, &mut text);
+    out.push_str(str::from_utf8(&text).unwrap_or_default());
 }
 
-fn character(bits: u32) -> char {
+/// Fills `text` with as many characters as it holds: five octets are eight.
+fn base32(octets: &[u8], text: &mut [u8]) {
+    let (whole, rest) = octets.as_chunks::<5>();
+    let (eights, last) = text.as_chunks_mut::<8>();
+    eights.iter_mut().zip(whole).for_each(|(eight, five)| *eight = base32_of(*five));
+    let mut padded = [0; 5];
+    padded.iter_mut().zip(rest).for_each(|(slot, octet)| *slot = *octet);
+    last.iter_mut().zip(base32_of(padded)).for_each(|(slot, character)| *slot = character);
+}
+
+fn base32_of(octets: [u8; 5]) -> [u8; 8] {
+    let [a, b, c, d, e] = octets;
+    let bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
     // The mask leaves 32 values, and the alphabet has as many.
-    ALPHABET.get((bits & 31) as usize).map_or('a', |&b| char::from(b))
+    std::array::from_fn(|n| ALPHABET.get((bits >> (35 - 5 * n)) as usize & 31).copied().unwrap_or_default())
 }
 
 /// The octets of a base32 text, if it is the canonical one of exactly that many.
@@ -197,23 +203,36 @@ fn base32_decode<const N: usize>(text: &str) -> Option<[u8; N]> {
         return None;
     }
     let mut octets = [0; N];
-    let mut slots = octets.iter_mut();
-    let (mut bits, mut held) = (0_u32, 0);
-    for b in text.bytes() {
-        let value = match b {
-            b'a'..=b'z' => b - b'a',
-            b'2'..=b'7' => b - b'2' + 26,
-            _ => return None,
-        };
-        bits = (bits << 5) | u32::from(value);
-        held += 5;
-        if held >= 8 {
-            held -= 8;
-            *slots.next()? = u8::try_from((bits >> held) & 0xff).ok()?;
+    let mut canonical = true;
+    for (text, octets) in text.as_bytes().chunks(8).zip(octets.chunks_mut(5)) {
+        let mut bits = 0_u64;
+        for &b in text {
+            bits = (bits << 5) | u64::from(VALUES.get(usize::from(b)).copied().filter(|value| *value < 32)?);
         }
+        // Two texts for one value would be two names for one token.
+        let unused = text.len() * 5 - octets.len() * 8;
+        canonical &= bits & ((1 << unused) - 1) == 0;
+        let [_, _, _, whole @ ..] = (bits >> unused << (8 * (5 - octets.len()))).to_be_bytes();
+        octets.iter_mut().zip(whole).for_each(|(slot, octet)| *slot = octet);
     }
-    // Two texts for one value would be two names for one token.
-    (bits & ((1 << held) - 1) == 0).then_some(octets)
+    canonical.then_some(octets)
+}
+
+/// What each character stands for; 32 for those that stand for nothing.
+const VALUES: [u8; 256] = values();
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed when the crate is compiled: an index out of bounds does not compile"
+)]
+const fn values() -> [u8; 256] {
+    let mut values = [32; 256];
+    let mut n = 0;
+    while n < 32 {
+        values[ALPHABET[n as usize] as usize] = n;
+        n += 1;
+    }
+    values
 }
 
 /// CRC-32 as zip and GitHub's tokens have it (ISO 3309).

@@ -97,8 +97,8 @@ impl Names {
         RefreshToken::new(self.refresh_token(name).hash(), grant.id, NOW, later(1000))
     }
 
-    fn access(&self, name: &str, grant: Option<&Grant>) -> Result<AccessToken, Broken> {
-        record(json!({
+    fn access(&self, name: &str, grant: Option<&Grant>) -> Result<Arc<AccessToken>, Broken> {
+        let token: AccessToken = record(json!({
             "hash": self.hash(name),
             "facts": {
                 "grant": grant.map(|grant| grant.id),
@@ -110,7 +110,8 @@ impl Names {
                 "issued_at": NOW,
                 "expires_at": later(600),
             },
-        }))
+        }))?;
+        Ok(Arc::new(token))
     }
 
     fn device(&self, name: &str) -> Result<Device, Broken> {

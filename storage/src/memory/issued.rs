@@ -78,7 +78,7 @@ struct Refresh {
 
 #[derive(Debug)]
 struct Access {
-    token: AccessToken,
+    token: Arc<AccessToken>,
     cell: Option<Arc<Cell>>,
 }
 
@@ -204,7 +204,7 @@ impl State {
         let (at, successor, sealed) = refresh.replaced.as_ref()?;
         let successor_used =
             self.refresh.get(successor).is_some_and(|successor| successor.replaced.is_some());
-        Some(Replaced { at: *at, successor_used, sealed: sealed.clone() })
+        Some(Replaced { at: *at, successor_used, successor: *successor, sealed: *sealed })
     }
 }
 
@@ -359,7 +359,7 @@ impl Store for MemoryStore {
 
     fn put_access_token<'a>(
         &'a self,
-        token: AccessToken,
+        token: Arc<AccessToken>,
     ) -> BoxFuture<'a, Result<TokenPut, StoreUnavailable>> {
         let issued = &self.issued;
         let (hash, grant) = (token.hash, token.facts.grant);
@@ -381,7 +381,7 @@ impl Store for MemoryStore {
     fn access_token<'a>(
         &'a self,
         name: TokenHash,
-    ) -> BoxFuture<'a, Result<Option<AccessToken>, StoreUnavailable>> {
+    ) -> BoxFuture<'a, Result<Option<Arc<AccessToken>>, StoreUnavailable>> {
         let part = self.issued.access.part(&name);
         let Some(access) = part.get(&name) else { return ready(Ok(None)) };
         let (token, cell) = (access.token.clone(), access.cell.clone());

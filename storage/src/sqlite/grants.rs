@@ -1,6 +1,6 @@
 //! Grants, and the refresh tokens that go on with them.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{
     EndReason, Grant, GrantId, Issuance, RefreshToken, Replaced, Rotated, Rotation, SealedSuccessor,
@@ -22,7 +22,7 @@ impl NewGrant {
     pub(super) fn of(issuance: Issuance) -> Result<Self, StoreUnavailable> {
         let Issuance { grant, refresh, access } = issuance;
         let record = SqliteStore::written(&grant)?;
-        Ok(Self { grant, record, refresh, access: access.as_ref().map(NewAccess::of).transpose()? })
+        Ok(Self { grant, record, refresh, access: access.as_deref().map(NewAccess::of).transpose()? })
     }
 
     pub(super) fn expires_at(&self) -> i64 {
@@ -72,13 +72,22 @@ pub(super) fn grant_id(octets: &[u8]) -> rusqlite::Result<GrantId> {
     Ok(GrantId::from_entropy(octets))
 }
 
-/// How a token was replaced, as its columns say.
-fn replaced(at: Option<i64>, sealed: Option<Vec<u8>>, successor_used: bool) -> Option<Replaced> {
-    Some(Replaced { at: to_time(at?), successor_used, sealed: SealedSuccessor::from_octets(sealed?) })
+/// How a token was replaced, as the [`REPLACED`] columns say, which are the first of the row.
+fn replaced(row: &Row<'_>) -> rusqlite::Result<Option<Replaced>> {
+    let (Some(at), Some(successor), Some(sealed)) = (row.get(0)?, row.get(1)?, row.get(2)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Replaced {
+        at: to_time(at),
+        successor: TokenHash::from_octets(successor),
+        sealed: SealedSuccessor::from_octets(sealed),
+        successor_used: row.get(3)?,
+    }))
 }
 
-/// Whether the successor of a token `t` was replaced in turn.
-const SUCCESSOR_USED: &str = "EXISTS (SELECT 1 FROM refresh_tokens AS next WHERE next.hash = t.successor AND next.replaced_at IS NOT NULL)";
+/// How a token `t` was replaced, and whether its successor was replaced in turn.
+const REPLACED: &str = "t.replaced_at, t.successor, t.sealed,
+     EXISTS (SELECT 1 FROM refresh_tokens AS next WHERE next.hash = t.successor AND next.replaced_at IS NOT NULL)";
 
 impl SqliteStore {
     pub(super) async fn load_refresh(
@@ -91,12 +100,11 @@ impl SqliteStore {
             .read(move |connection| {
                 connection
                     .prepare_cached(&format!(
-                        "SELECT t.issued_at, t.expires_at, t.replaced_at, t.sealed, {SUCCESSOR_USED}, record, ended
+                        "SELECT {REPLACED}, t.issued_at, t.expires_at, record, ended
                          FROM refresh_tokens AS t JOIN grants ON grants.id = t.grant_id WHERE t.hash = ?"
                     ))?
                     .query_row(params![name.as_octets()], |row| {
-                        let replaced = replaced(row.get(2)?, row.get(3)?, row.get(4)?);
-                        Ok((row.get(0)?, row.get(1)?, replaced, row.get(5)?, row.get(6)?))
+                        Ok((row.get(4)?, row.get(5)?, replaced(row)?, row.get(6)?, row.get(7)?))
                     })
                     .optional()
             })
@@ -108,7 +116,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn rotate(&self, rotation: Rotation) -> Result<Rotated, StoreUnavailable> {
-        let access = rotation.access.as_ref().map(NewAccess::of).transpose()?;
+        let access = rotation.access.as_deref().map(NewAccess::of).transpose()?;
         self.writer
             .write(move |connection| {
                 let kept: Option<i64> = connection
@@ -137,12 +145,10 @@ impl SqliteStore {
                 }
                 let before = connection
                     .prepare_cached(&format!(
-                        "SELECT t.replaced_at, t.sealed, {SUCCESSOR_USED} FROM refresh_tokens AS t
+                        "SELECT {REPLACED} FROM refresh_tokens AS t
                          JOIN grants ON grants.id = t.grant_id WHERE t.hash = ? AND ended IS NULL"
                     ))?
-                    .query_row(params![rotation.old.as_octets()], |row| {
-                        Ok(replaced(row.get(0)?, row.get(1)?, row.get(2)?))
-                    })
+                    .query_row(params![rotation.old.as_octets()], replaced)
                     .optional()?;
                 Ok(before.flatten().map_or(Rotated::Missing, Rotated::Reused))
             })

@@ -1,5 +1,7 @@
 //! What the token endpoint issues: the port, and which file does what.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
@@ -90,7 +92,7 @@ impl Store for SqliteStore {
 
     fn put_access_token<'a>(
         &'a self,
-        token: AccessToken,
+        token: Arc<AccessToken>,
     ) -> BoxFuture<'a, Result<TokenPut, StoreUnavailable>> {
         Box::pin(self.put_access(token))
     }
@@ -98,7 +100,7 @@ impl Store for SqliteStore {
     fn access_token<'a>(
         &'a self,
         name: TokenHash,
-    ) -> BoxFuture<'a, Result<Option<AccessToken>, StoreUnavailable>> {
+    ) -> BoxFuture<'a, Result<Option<Arc<AccessToken>>, StoreUnavailable>> {
         Box::pin(self.load_access(name))
     }
 

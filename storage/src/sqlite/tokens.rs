@@ -1,5 +1,7 @@
 //! Access tokens, and what is good once.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{AccessToken, GrantId, Once, Revoked, TokenHash, TokenPut};
@@ -43,7 +45,7 @@ impl NewAccess {
 const ONCE: i64 = 2_000_000;
 
 impl SqliteStore {
-    pub(super) async fn put_access(&self, token: AccessToken) -> Result<TokenPut, StoreUnavailable> {
+    pub(super) async fn put_access(&self, token: Arc<AccessToken>) -> Result<TokenPut, StoreUnavailable> {
         let new = NewAccess::of(&token)?;
         self.writer
             .write(move |connection| {
@@ -61,7 +63,10 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn load_access(&self, name: TokenHash) -> Result<Option<AccessToken>, StoreUnavailable> {
+    pub(super) async fn load_access(
+        &self,
+        name: TokenHash,
+    ) -> Result<Option<Arc<AccessToken>>, StoreUnavailable> {
         let record: Option<String> = self
             .writer
             .read(move |connection| {
@@ -74,7 +79,7 @@ impl SqliteStore {
                     .optional()
             })
             .await?;
-        record.map(|record| self.read_record(&record)).transpose()
+        record.map(|record| self.read_record(&record).map(Arc::new)).transpose()
     }
 
     pub(super) async fn revoke_access(

@@ -1,5 +1,6 @@
 //! A store that can be told to fail, before an act or after it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
@@ -63,8 +64,8 @@ acts! {
     redeem_code(code: TokenHash, issuance: Issuance, now: UnixTime) -> Redeemed;
     refresh_token(name: TokenHash) -> Option<StoredRefreshToken>;
     rotate_refresh(rotation: Rotation) -> Rotated;
-    put_access_token(token: AccessToken) -> TokenPut;
-    access_token(name: TokenHash) -> Option<AccessToken>;
+    put_access_token(token: Arc<AccessToken>) -> TokenPut;
+    access_token(name: TokenHash) -> Option<Arc<AccessToken>>;
     revoke_access_token(name: TokenHash, until: UnixTime) -> ();
     is_revoked(name: TokenHash) -> Revoked;
     grant(id: GrantId) -> Option<StoredGrant>;

@@ -61,7 +61,7 @@ impl Endpoint {
     ) -> Result<Option<TokenFacts>, Denial> {
         if let Some(token) = OpaqueToken::parse(TokenKind::Access, text) {
             let kept = store.access_token(token.hash()).await?;
-            return Ok(kept.map(|kept| kept.facts).filter(|facts| facts.expires_at > now));
+            return Ok(kept.map(|kept| kept.facts.clone()).filter(|facts| facts.expires_at > now));
         }
         let keys = self.keys();
         let Some(facts) =

@@ -181,7 +181,7 @@ async fn finish(
 ) -> Result<(Response<Bytes>, Vec<Event>), Denial> {
     match conclusion {
         Conclusion::Answer(issued) => Ok(issued.into_answer()),
-        Conclusion::Keep(record, issued) => match ports.store.put_access_token(*record).await? {
+        Conclusion::Keep(record, issued) => match ports.store.put_access_token(record).await? {
             TokenPut::Kept => Ok(issued.into_answer()),
             TokenPut::GrantEnded => Err(Denial::GrantEnded(crate::grant::EndReason::Revoked)),
         },

@@ -49,7 +49,8 @@ pub async fn refresh_tokens(store: Arc<dyn Store>, entropy: [u8; 32]) -> Result<
     hold(rule, count(&outcomes, |outcome| *outcome == Rotated::Rotated), &1)?;
     let winner = outcomes.iter().position(|outcome| *outcome == Rotated::Rotated);
     let Some(won) = winner.and_then(|n| all.get(n)) else { return Err(Broken::new(rule, "nobody did")) };
-    let replaced = Replaced { at: won.now, successor_used: false, sealed: won.sealed.clone() };
+    let replaced =
+        Replaced { at: won.now, successor_used: false, successor: won.next.hash, sealed: won.sealed };
     let told = Rotated::Reused(replaced.clone());
     hold(rule, count(&outcomes, |outcome| *outcome == told), &(RACERS - 1))?;
 
@@ -63,7 +64,7 @@ pub async fn refresh_tokens(store: Arc<dyn Store>, entropy: [u8; 32]) -> Result<
         }
     }
     hold(rule, there, &(1, 1))?;
-    let opened = won.sealed.open(&first).map(|token| token.hash());
+    let opened = won.sealed.open(&first, won.next.hash).map(|token| token.hash());
     hold(rule, opened, &Some(won.next.hash))?;
 
     let rule = "a token that was replaced is kept, and says so";
@@ -134,7 +135,6 @@ async fn ending(store: &Arc<dyn Store>, names: &Names) -> Result<(), Broken> {
 fn rotation(names: &Names, grant: &Grant, old: &str, next: &str) -> Result<Rotation, Broken> {
     let (old, next_token): (OpaqueToken, OpaqueToken) = (names.refresh_token(old), names.refresh_token(next));
     let sealed = SealedSuccessor::seal(&next_token, &old);
-    let sealed = sealed.ok_or_else(|| Broken::new("a successor is sealed", "it was not"))?;
     let next = names.refresh(next, grant);
     Ok(Rotation { old: old.hash(), sealed, next, access: None, now: later(5) })
 }

@@ -24,6 +24,7 @@ mod ground;
 mod keys;
 mod lab;
 mod live;
+pub mod races;
 mod reply;
 pub mod roster;
 

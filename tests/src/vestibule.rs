@@ -38,6 +38,8 @@ pub struct VestibuleConfig {
     pub args: Vec<String>,
     /// More environment. No variable `VESTIBULE_…` of the test's own environment is passed on.
     pub env: Vec<(String, String)>,
+    /// A program to run it under, with its arguments, such as `valgrind`.
+    pub under: Vec<String>,
 }
 
 impl Default for VestibuleConfig {
@@ -48,6 +50,7 @@ impl Default for VestibuleConfig {
             store: None,
             args: Vec::new(),
             env: Vec::new(),
+            under: Vec::new(),
         }
     }
 }
@@ -106,7 +109,7 @@ impl VestibuleConfig {
     }
 
     fn command(&self) -> Result<Command, String> {
-        let mut command = program(self.folder.path())?;
+        let mut command = program(self.folder.path(), &self.under)?;
         let database = self.folder.file("vestibule.db");
         let store = self.store.clone().unwrap_or_else(|| format!("sqlite:{}", database.display()));
         command.args(["serve", "--listen", &self.listen, "--store", &store, "--secret-file"]);
@@ -158,6 +161,17 @@ impl Vestibule {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The id of its process.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn id(&self) -> u32 {
+        match &self.state {
+            State::Running(program) => program.id(),
+            State::Ended { .. } => panic!("vestibule has ended already"),
+        }
     }
 
     /// The URL of a path of it, which begins with a slash, by plain HTTP at the address it listens on.
@@ -334,7 +348,7 @@ pub struct Outcome {
 /// When it cannot be started, or does not end in 60 seconds.
 pub async fn run_vestibule(folder: &Path, args: &[&str]) -> Outcome {
     let mut command =
-        tokio::process::Command::from(program(folder).unwrap_or_else(|error| panic!("{error}")));
+        tokio::process::Command::from(program(folder, &[]).unwrap_or_else(|error| panic!("{error}")));
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(COMMAND_ENDS_IN, command.output())
         .await
@@ -347,9 +361,17 @@ pub async fn run_vestibule(folder: &Path, args: &[&str]) -> Outcome {
     }
 }
 
-/// The program, about to run in this folder without what the environment says to a `vestibule`.
-fn program(folder: &Path) -> Result<Command, String> {
-    let mut command = Command::new(binary()?);
+/// The program, about to run in this folder without what the environment says to a `vestibule`, under another if there is one.
+fn program(folder: &Path, under: &[String]) -> Result<Command, String> {
+    let binary = binary()?;
+    let mut command = match under {
+        [] => Command::new(binary),
+        [outer, args @ ..] => {
+            let mut command = Command::new(outer);
+            command.args(args).arg(binary);
+            command
+        }
+    };
     command.current_dir(folder);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("VESTIBULE_") {

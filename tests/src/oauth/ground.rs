@@ -101,20 +101,7 @@ impl dyn Ground + '_ {
 
     /// Sends these requests at once, and gives the answers in their order.
     pub async fn send_at_once(&self, asks: Vec<Ask>) -> Vec<Reply> {
-        let mut waiting: Vec<_> = asks.into_iter().map(|ask| self.exchange(ask)).collect();
-        let mut replies: Vec<Option<Reply>> = waiting.iter().map(|_| None).collect();
-        std::future::poll_fn(|cx| {
-            for (future, reply) in waiting.iter_mut().zip(&mut replies) {
-                if reply.is_none()
-                    && let Poll::Ready(answer) = future.as_mut().poll(cx)
-                {
-                    *reply = Some(answer);
-                }
-            }
-            if replies.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        replies.into_iter().flatten().collect()
+        all_of(asks.into_iter().map(|ask| self.exchange(ask)).collect()).await
     }
 
     /// The parameters of an authorization request of this client that has everything.
@@ -301,6 +288,24 @@ impl dyn Ground + '_ {
         let nonce = self.nonce().await;
         ask.header("dpop", &self.proof(At::Token, key, Some(&nonce)))
     }
+}
+
+/// Waits for all of these at once, and gives what they give in their order.
+pub(crate) async fn all_of<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = waiting.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (future, output) in waiting.iter_mut().zip(&mut outputs) {
+            if output.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(cx)
+            {
+                *output = Some(ready);
+            }
+        }
+        if outputs.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
 }
 
 /// The S256 challenge of a verifier.

@@ -12,7 +12,6 @@
 //! use hyper_util::rt::TokioIo;
 //! use vestibule_oauth_core::{BoxFuture, Secret, StoreUnavailable};
 //! use vestibule_token_endpoint::{self as oauth, AccessToken, Client, GrantType, TokenFormat, TokenHash, TokenPut};
-//! #[derive(Default)]
 //! struct Mine(Mutex<BTreeMap<TokenHash, Arc<AccessToken>>>);
 //! impl oauth::Store for Mine {
 //!     fn put_access_token<'a>(&'a self, new: Arc<AccessToken>) -> BoxFuture<'a, Result<TokenPut, StoreUnavailable>> {
@@ -39,7 +38,7 @@
 //!     job.secrets = vec![oauth::ClientSecret::new(oauth::SecretHash::plain("what new_client_secret gave"))];
 //!     (job.grant_types, job.token_format) = ([GrantType::CLIENT_CREDENTIALS].into(), TokenFormat::Opaque);
 //!     let clients = BTreeMap::from([(job.id.to_string(), Arc::new(job))]);
-//!     let server = Arc::new((oauth::Endpoint::new(setup, keys)?, clients, Mine::default()));
+//!     let server = Arc::new((oauth::Endpoint::new(setup, keys)?, clients, Mine(Mutex::default())));
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! #   let asking = tokio::spawn(ask(listener.local_addr()?));
 //!     loop {

@@ -48,6 +48,7 @@ mod peers;
 mod program;
 pub mod property;
 mod scripted;
+mod talk;
 mod vestibule;
 
 pub use browser::{Answer, Browser};
@@ -57,4 +58,5 @@ pub use login::clock_shows;
 pub use loopback::{free_port, own_loopback};
 pub use peers::{Account, Alive, Decision, Issued, Mode, Peers, PeersConfig, TlsFront, Tokens};
 pub use scripted::{Call, ScriptedNetwork, json, redirect, text};
+pub use talk::Talk;
 pub use vestibule::{Outcome, Vestibule, VestibuleConfig, run_vestibule};

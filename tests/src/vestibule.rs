@@ -297,6 +297,18 @@ impl Vestibule {
         (self.state, self.address) = (State::Running(program), address);
     }
 
+    /// Runs a subcommand, such as `client list`, in its folder and over its store.
+    ///
+    /// # Panics
+    /// As [`run_vestibule`].
+    pub async fn command(&self, args: &[&str]) -> Outcome {
+        let folder = &self.config.folder;
+        let store = format!("sqlite:{}", folder.file("vestibule.db").display());
+        let secret = folder.file("vestibule.secret").display().to_string();
+        let args = [args, &["--store", &store, "--secret-file", &secret]].concat();
+        run_vestibule(folder.path(), &args).await
+    }
+
     fn running(&mut self) -> Program {
         let ended = State::Ended { stdout: String::new(), stderr: String::new() };
         match mem::replace(&mut self.state, ended) {

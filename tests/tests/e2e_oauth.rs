@@ -13,15 +13,9 @@ async fn scene() -> (&'static Peers, Vestibule, Browser) {
     (peers, Vestibule::start(VestibuleConfig::for_peers(peers)).await, Browser::new())
 }
 
-/// `vestibule client …` beside the running server, in its folder.
+/// `vestibule client …` beside the running server.
 async fn client_command(vestibule: &Vestibule, args: &[&str]) -> Outcome {
-    let folder = vestibule.config().folder.path();
-    let store = format!("sqlite:{}", folder.join("vestibule.db").display());
-    let secret = folder.join("vestibule.secret").display().to_string();
-    let mut all = vec!["client"];
-    all.extend(args);
-    all.extend(["--store", &store, "--secret-file", &secret]);
-    run_vestibule(folder, &all).await
+    vestibule.command(&[&["client"], args].concat()).await
 }
 
 /// An app that was added to a running server.

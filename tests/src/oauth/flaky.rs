@@ -1,7 +1,8 @@
-//! A store that can be told to fail, before an act or after it.
+//! A store that can be told to fail, before an act or after it, and to let others go first.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 use vestibule_storage::MemoryStore;
@@ -16,11 +17,26 @@ use vestibule_token_endpoint::{
 pub(crate) struct Flaky {
     pub(crate) inner: MemoryStore,
     left: AtomicU32,
+    polite: AtomicBool,
 }
 
 impl Flaky {
     pub(crate) fn new() -> Self {
-        Self { inner: MemoryStore::new(), left: AtomicU32::new(u32::MAX) }
+        Self { inner: MemoryStore::new(), left: AtomicU32::new(u32::MAX), polite: AtomicBool::new(false) }
+    }
+
+    /// From now on every act waits once before it is done, so that whoever polls says who is next; or none does.
+    pub(crate) fn take_turns(&self, turns: Turns) {
+        self.polite.store(turns == Turns::Taken, Ordering::SeqCst);
+    }
+
+    async fn turn(&self) {
+        let mut waits = self.polite.load(Ordering::SeqCst);
+        let once = |_: &mut std::task::Context<'_>| match std::mem::take(&mut waits) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        };
+        std::future::poll_fn(once).await;
     }
 
     /// From now on so many acts go through, and then none; `u32::MAX`: all do.
@@ -41,15 +57,27 @@ impl Flaky {
     }
 }
 
+/// Whether acts wait for their turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turns {
+    /// Each waits once.
+    Taken,
+    /// Each is done at once.
+    NotTaken,
+}
+
 /// Every act, passed on unless the store is down.
 macro_rules! acts {
     ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         impl Store for Flaky {
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, Result<$out, StoreUnavailable>> {
-                if self.is_down() {
-                    return Box::pin(std::future::ready(Err(StoreUnavailable::new("the store is down"))));
-                }
-                self.inner.$name($($arg),*)
+                Box::pin(async move {
+                    self.turn().await;
+                    if self.is_down() {
+                        return Err(StoreUnavailable::new("the store is down"));
+                    }
+                    self.inner.$name($($arg),*).await
+                })
             })*
         }
     };

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use url::Url;
@@ -15,7 +16,7 @@ use vestibule_token_endpoint::{
 };
 
 use super::ask::Ask;
-use super::flaky::Flaky;
+use super::flaky::{Flaky, Turns};
 use super::ground::{Arrived, At, Ground};
 use super::keys::{Key, fresh};
 use super::reply::Reply;
@@ -47,6 +48,13 @@ pub const ALICE: &str = "did:plc:alice";
 
 const ISSUER: &str = "https://as.test";
 
+/// Made once: each of them has keys.
+static ROSTER: LazyLock<BTreeMap<String, Arc<Client>>> = LazyLock::new(|| {
+    roster::clients().into_iter().map(|client| (client.id.to_string(), Arc::new(client))).collect()
+});
+
+static KEYS: LazyLock<EndpointKeys> = LazyLock::new(|| Lab::keys(1));
+
 impl Lab {
     /// One that runs OAuth 2.1.
     pub fn new() -> Self {
@@ -77,12 +85,10 @@ impl Lab {
         setup.grant_types.insert(GrantType::DEVICE_CODE);
         setup.extensions = vec![Arc::new(TokenExchange::new()), Arc::new(JwtBearer::new())];
         change(&mut setup);
-        let endpoint = Endpoint::new(setup, Self::keys(1)).expect("settings");
-        let clients =
-            roster::clients().into_iter().map(|client| (client.id.to_string(), Arc::new(client))).collect();
+        let endpoint = Endpoint::new(setup, KEYS.clone()).expect("settings");
         Self {
             endpoint,
-            clients: Known(Mutex::new(clients)),
+            clients: Known(Mutex::new(ROSTER.clone())),
             store: Flaky::new(),
             clock: AtomicU64::new(NOW.as_secs()),
             events: Mutex::default(),
@@ -91,10 +97,15 @@ impl Lab {
 
     /// Keys of a server; others for another number.
     pub fn keys(number: u8) -> EndpointKeys {
-        let nonces = NonceIssuer::new(NonceKeys::new(Secret::new([number; 32])));
+        let nonces = Self::nonces(number);
         let pepper = Pepper::new(format!("pepper-{number}"), &Secret::new([number; 32]));
         let key = TokenKey::new(format!("token-{number}"), Key(200 + number).signer());
         EndpointKeys::new(vec![key], vec![pepper], nonces)
+    }
+
+    /// Who makes the nonces of a server with these keys.
+    pub fn nonces(number: u8) -> NonceIssuer {
+        NonceIssuer::new(NonceKeys::new(Secret::new([number; 32])))
     }
 
     /// The endpoint.
@@ -125,6 +136,26 @@ impl Lab {
     /// The store works again.
     pub fn mend(&self) {
         self.store.fail_after(u32::MAX);
+    }
+
+    /// Sends these requests at once, and gives the answers as they come, with the number of the request. Whoever is next goes on as far as to the next act of the
+    /// store: `turns` says who, by their number among those that are not answered yet, and when it has no more to say, each in its
+    /// turn.
+    pub fn race(&self, asks: Vec<Ask>, turns: impl IntoIterator<Item = usize>) -> Vec<(usize, Reply)> {
+        self.store.take_turns(Turns::Taken);
+        let mut waiting: Vec<_> = asks.into_iter().map(|ask| self.exchange(ask)).enumerate().collect();
+        let mut replies: Vec<(usize, Reply)> = Vec::new();
+        let mut turns = turns.into_iter().chain(0..);
+        while let Some(turn) = turns.next().filter(|_| !waiting.is_empty()) {
+            let next = turn % waiting.len();
+            let (number, future) = &mut waiting[next];
+            if let Poll::Ready(reply) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                replies.push((*number, reply));
+                drop(waiting.remove(next));
+            }
+        }
+        self.store.take_turns(Turns::NotTaken);
+        replies
     }
 
     /// Changes a client.

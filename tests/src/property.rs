@@ -25,6 +25,9 @@ mod permission;
 mod request;
 mod sealed;
 mod signed;
+mod token;
+mod token_requests;
+mod token_signed;
 
 pub use identity::{did_document, txt_answer, well_known};
 pub use key::{base64url, jwk, jwk_set, nonce_memory};
@@ -35,6 +38,9 @@ pub use permission::{permission, permission_set, scope};
 pub use request::{cookie_header, error_response, params, provenance, push_answer, return_to, token_answer};
 pub use sealed::{master_secret, sealed, session_record};
 pub use signed::{jws, proof, proof_made, target_uri};
+pub use token::{basic_header, token_form};
+pub use token_requests::token_requests;
+pub use token_signed::{client_assertion, token_proof};
 
 /// A property: it panics when it does not hold for these octets.
 pub type Property = fn(&[u8]);
@@ -47,8 +53,9 @@ macro_rules! all {
 }
 
 all! {
-    at_uri base64url callback client_metadata cookie_header did did_document error_response handle issuer jwk jwk_set jws
-    login_input loopback_client master_secret nonce_memory nsid params permission permission_set proof proof_made provenance
-    push_answer redirect_uri resource_metadata return_to scope sealed sealed_cookie server_metadata server_origin
-    session_record target_uri token_answer txt_answer well_known
+    at_uri base64url basic_header callback client_assertion client_metadata cookie_header did did_document error_response
+    handle issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
+    permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to scope sealed
+    sealed_cookie server_metadata server_origin session_record target_uri token_answer token_form token_proof token_requests
+    txt_answer well_known
 }

@@ -22,8 +22,9 @@ use vestibule_oauth_core::client_metadata::{self, RuleSet};
 use vestibule_oauth_core::{ResourceMetadata, Secret, ServerMetadata, Transport};
 use vestibule_storage::MasterSecret;
 use vestibule_strategy::{Pushed, TokenAnswer};
-use vestibule_tests::NOW;
+use vestibule_tests::oauth::{Ask, At, Ground, Lab, roster, sign};
 use vestibule_tests::property::{self, Property};
+use vestibule_tests::{NOW, block_on};
 
 /// One test for each driver and property, and the list of those that have tests.
 macro_rules! properties {
@@ -41,10 +42,11 @@ macro_rules! properties {
 }
 
 properties! {
-    at_uri base64url callback client_metadata cookie_header did did_document error_response handle issuer jwk jwk_set jws
-    login_input loopback_client master_secret nonce_memory nsid params permission permission_set proof proof_made provenance
-    push_answer redirect_uri resource_metadata return_to scope sealed sealed_cookie server_metadata server_origin
-    session_record target_uri token_answer txt_answer well_known
+    at_uri base64url basic_header callback client_assertion client_metadata cookie_header did did_document error_response
+    handle issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
+    permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to scope sealed
+    sealed_cookie server_metadata server_origin session_record target_uri token_answer token_form token_proof token_requests
+    txt_answer well_known
 }
 
 #[test]
@@ -127,6 +129,23 @@ fn the_corpus_holds_what_is_accepted() {
     SessionRecord::from_octets(&file("session_record/good")).unwrap();
     serde_json::from_slice::<NonceMemory>(&file("nonce_memory/eight")).unwrap();
     MasterSecret::parse(&text("master_secret/two")).unwrap();
+
+    let lab = Lab::new();
+    let ground: &dyn Ground = &lab;
+    let form = || Ask::post(ground.url(At::Token)).field("grant_type", "client_credentials");
+    let given = |ask: Ask| assert_eq!(block_on(ground.send(ask)).said(), "200");
+    let two = |name: &str| text(name).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, body) = two("token_form/post");
+    given(form().body(body));
+    given(form().basic_as_it_stands(&text("basic_header/machine")));
+    for good in
+        ["good", "no_kid", "no_typ", "draft_typ", "long_typ", "aud_list", "exp_300", "exp_fraction", "iat_10"]
+    {
+        let (header, claims) = two(&format!("client_assertion/{good}"));
+        // Each of them has the same name, and none would be good a second time.
+        let claims = claims.replace("\"jti\":\"a\"", &format!("\"jti\":\"{good}\""));
+        given(ground.asserting(form(), &sign(&header, &claims, roster::SIGNED_KEY)));
+    }
 }
 
 fn replay(name: &str, property: Property) {

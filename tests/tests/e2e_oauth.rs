@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use vestibule_tests::oauth::{Ask, Key, Reply, VERIFIER, sign};
 use vestibule_tests::{
-    Account, Answer, Browser, Decision, Outcome, Peers, Vestibule, VestibuleConfig, ledger, run_vestibule,
+    Account, Answer, Browser, Decision, Outcome, Peers, Vestibule, VestibuleConfig, ledger,
 };
 
 /// A server, and a browser that has never been there.

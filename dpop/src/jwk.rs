@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use vestibule_oauth_core::base64url;
 
 use crate::algorithm::Algorithm;
 use crate::json::{Fault, Members, WrongType};
+use crate::sha256::sha256;
 
 /// A public key: a point on P-256 or an RSA modulus and exponent ([RFC 7517], [RFC 7518, section 6]).
 ///
@@ -169,7 +169,7 @@ impl Jwk {
     pub fn thumbprint(&self) -> Thumbprint {
         let mut json = String::with_capacity(128);
         self.write_json(&mut json);
-        Thumbprint::from_hash(Sha256::digest(json).into())
+        Thumbprint::from_hash(sha256(json))
     }
 
     pub(crate) fn from_members(members: &Members<'_>) -> Result<Self, InvalidJwk> {

@@ -61,6 +61,7 @@ mod p256;
 mod proof;
 mod replay;
 mod secret;
+mod sha256;
 mod signer;
 mod target;
 mod verify;
@@ -77,6 +78,7 @@ pub use nonce::{InvalidNonceMemory, NonceIssuer, NonceKeys, NonceMemory, NonceSe
 pub use proof::{AccessTokenHash, Proof};
 pub use replay::{Remembered, ReplayWindow};
 pub use secret::{Es256Secret, InvalidKey};
+pub use sha256::sha256;
 pub use signer::{DefaultVerifier, SignError, Signature, Signer, Verifier, VerifyError, default_signer};
 pub use target::{InvalidTargetUri, TargetUri};
 pub use verify::{Expected, InvalidProof, NonceRule, ProofWindow, VerifiedProof, proof_header};

@@ -4,12 +4,12 @@ use std::fmt;
 use std::fmt::Write;
 
 use http::Method;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::{Position, Url};
 use vestibule_oauth_core::{UnixTime, base64url};
 
 use crate::json::write_text;
+use crate::sha256::sha256;
 
 /// What one proof says ([RFC 9449, section 4.2]): which request it is for, and when it was made. Make a new one for every
 /// request, retries included; [`ProofKey::prove`](crate::ProofKey::prove) signs it.
@@ -103,7 +103,7 @@ pub struct AccessTokenHash([u8; 32]);
 impl AccessTokenHash {
     /// The hash of this token.
     pub fn of(token: &str) -> Self {
-        Self(Sha256::digest(token).into())
+        Self(sha256(token))
     }
 
     /// Whether `text` is this hash in base64url.

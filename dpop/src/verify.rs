@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use vestibule_oauth_core::UnixTime;
 
@@ -14,6 +13,7 @@ use crate::jws::{Compact, InvalidJws, InvalidSignature};
 use crate::key::PROOF_TYPE;
 use crate::nonce::NonceIssuer;
 use crate::proof::AccessTokenHash;
+use crate::sha256::sha256;
 use crate::signer::{Verifier, VerifyError};
 use crate::target::{InvalidTargetUri, TargetUri};
 
@@ -245,7 +245,7 @@ impl VerifiedProof {
     /// What stands for this proof where replays are looked for: a hash of the key's thumbprint and the `jti`, so that
     /// no client can use up the ids of another.
     pub fn replay_key(&self) -> [u8; 32] {
-        Sha256::new().chain_update(self.thumbprint.as_hash()).chain_update(&self.id).finalize().into()
+        sha256([self.thumbprint.as_hash(), self.id.as_bytes()].concat())
     }
 }
 

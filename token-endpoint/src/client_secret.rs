@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+use vestibule_dpop::sha256;
 use vestibule_oauth_core::{Secret, UnixTime, base64url};
 
 use crate::token::base32_encode;
@@ -100,7 +101,7 @@ pub struct SecretHash {
 impl SecretHash {
     /// The hash without a pepper, which anybody can make.
     pub fn plain(secret: &str) -> Self {
-        Self { pepper: None, hash: Sha256::digest(secret).into() }
+        Self { pepper: None, hash: sha256(secret) }
     }
 
     /// The hash with a pepper.
@@ -116,7 +117,7 @@ impl SecretHash {
     /// Whether this is the hash of `secret`, in a time that does not depend on it.
     pub fn is_of(&self, secret: &str, peppers: &[Pepper]) -> bool {
         let hash = match &self.pepper {
-            None => Sha256::digest(secret).into(),
+            None => sha256(secret),
             Some(id) => match peppers.iter().find(|pepper| pepper.id == *id) {
                 Some(pepper) => mac(secret, pepper),
                 None => return false,

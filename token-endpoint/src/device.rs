@@ -7,9 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
-use vestibule_dpop::Thumbprint;
+use vestibule_dpop::{Thumbprint, sha256};
 use vestibule_oauth_core::{ClientId, ScopeSet, UnixTime};
 
 use crate::grant::{Grant, GrantId};
@@ -53,7 +52,7 @@ impl UserCode {
 
     /// What stands for it in a store.
     pub fn hash(&self) -> TokenHash {
-        TokenHash::from_octets(Sha256::new().chain_update("user code").chain_update(self.0).finalize().into())
+        TokenHash::from_octets(sha256([b"user code".as_slice(), &self.0].concat()))
     }
 }
 

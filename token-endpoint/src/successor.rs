@@ -4,7 +4,7 @@
 //! the same successor again, and nobody needs to guess whether it is a thief: the successor of a stolen token that was used
 //! is used as well.
 
-use sha2::{Digest, Sha256};
+use vestibule_dpop::sha256;
 use zeroize::Zeroizing;
 
 use crate::token::{OpaqueToken, TokenHash, TokenKind};
@@ -60,9 +60,13 @@ impl SealedSuccessor {
 ///
 /// [NIST SP 800-56C, section 4]: https://doi.org/10.6028/NIST.SP.800-56Cr2
 fn pad(rotated: &OpaqueToken) -> Zeroizing<[u8; 32]> {
-    let hash =
-        Sha256::new().chain_update(1_u32.to_be_bytes()).chain_update(rotated.octets()).chain_update(LABEL);
-    Zeroizing::new(hash.finalize().into())
+    let mut text = Zeroizing::new([0; 55]);
+    let (counter, rest) = text.split_at_mut(4);
+    let (secret, label) = rest.split_at_mut(32);
+    counter.copy_from_slice(&1_u32.to_be_bytes());
+    secret.copy_from_slice(rotated.octets());
+    label.copy_from_slice(LABEL);
+    Zeroizing::new(sha256(text.as_slice()))
 }
 
 /// With the counter and the token, 55 octets: as many as SHA-256 takes in one block.

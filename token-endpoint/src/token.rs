@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest, Sha256};
+use vestibule_dpop::sha256;
 use vestibule_oauth_core::{Secret, base64url};
 use zeroize::Zeroizing;
 
@@ -80,7 +80,7 @@ impl OpaqueToken {
         let mut text = [0; Self::LEN];
         let (prefix, rest) = text.split_at_mut(PREFIX_LEN);
         let (octets, checksum) = rest.split_at_mut(OCTETS_LEN);
-        prefix.iter_mut().zip(self.kind.prefix().bytes()).for_each(|(slot, b)| *slot = b);
+        prefix.copy_from_slice(self.kind.prefix().as_bytes());
         base32(&*self.octets, octets);
         base32(&self.checksum(), checksum);
         let text = Zeroizing::new(text);
@@ -89,8 +89,11 @@ impl OpaqueToken {
 
     /// What stands for it in a store.
     pub fn hash(&self) -> TokenHash {
-        let hash = Sha256::new().chain_update(self.kind.prefix()).chain_update(*self.octets).finalize();
-        TokenHash(hash.into())
+        let mut text = Zeroizing::new([0; PREFIX_LEN + 32]);
+        let (prefix, octets) = text.split_at_mut(PREFIX_LEN);
+        prefix.copy_from_slice(self.kind.prefix().as_bytes());
+        octets.copy_from_slice(&*self.octets);
+        TokenHash(sha256(text.as_slice()))
     }
 
     /// What it is for.
@@ -143,7 +146,7 @@ impl TokenHash {
 
     /// The hash of a signed text, which is its own name.
     pub(crate) fn of_text(text: &str) -> Self {
-        Self(Sha256::digest(text).into())
+        Self(sha256(text))
     }
 }
 

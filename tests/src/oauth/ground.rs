@@ -40,11 +40,13 @@ pub enum Arrived {
 }
 
 impl Arrived {
-    /// A parameter of the address that the browser was sent back to.
+    /// A parameter of the address that the browser was sent back to, in its query or its fragment.
     pub fn value(&self, name: &str) -> Option<String> {
         match self {
             Self::Back(url) => {
-                url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+                let fragment = form_urlencoded::parse(url.fragment().unwrap_or_default().as_bytes());
+                let mut all = url.query_pairs().chain(fragment);
+                all.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
             }
             Self::Page(_) => None,
         }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use vestibule_tests::Peers;
+use vestibule_tests::oauth::roster::{redirect_uri, secret};
 use vestibule_tests::oauth::{Ask, At, Ground, Live};
 
 async fn live() -> Live {
@@ -181,4 +182,42 @@ async fn t16_who_fails_too_often_waits() {
     assert!(last.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     assert!(!last.text("error_description").is_empty());
     assert_eq!(at.send(good(at)).await.said(), "200", "the right secret works at any time");
+}
+
+#[tokio::test]
+async fn t62_no_file_of_the_store_holds_what_could_be_presented() {
+    let live = live().await;
+    let at: &dyn Ground = &live;
+    let code = at.code("web").await;
+    let first = at.tokens("web").await;
+    let second = at.send(at.refresh("web", &first.refresh)).await;
+    let opaque = at.tokens("opaque").await;
+    let device = at.send(at.by("tv", At::Device)).await;
+    let pushed =
+        at.by("web", At::Par).fields(&[("response_type", "code"), ("redirect_uri", &redirect_uri("web"))]);
+    let challenge = "yvqWsn0SoyZDijZm8xJ4rmrJu_qlsreleBdTAjww3UA";
+    let pushed = pushed.fields(&[("code_challenge", challenge), ("code_challenge_method", "S256")]);
+    let pushed = at.send(pushed).await;
+
+    let mut files = Vec::new();
+    for name in ["vestibule.db", "vestibule.db-wal"] {
+        files.extend(std::fs::read(live.vestibule.config().folder.file(name)).unwrap_or_default());
+    }
+    let holds = |text: &str| files.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("https://web.test/cb"), "what is no secret is there");
+    let [secret, others_secret] = ["web", "opaque"].map(secret);
+    for (what, text) in [
+        ("a code", &*code),
+        ("a refresh token", &*first.refresh),
+        ("its successor", second.text("refresh_token")),
+        ("a signed access token", second.text("access_token")),
+        ("an opaque one", &*opaque.access),
+        ("a device code", device.text("device_code")),
+        ("a user code", device.text("user_code")),
+        ("a request_uri", pushed.text("request_uri").rsplit(':').next().unwrap()),
+        ("a client's secret", &*secret),
+        ("another's", &*others_secret),
+    ] {
+        assert!(!holds(text), "{what}");
+    }
 }

@@ -4,6 +4,7 @@
 //! that name and no parameters. Nothing of an app's link is acted upon before the person has pressed a button of ours.
 
 use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 use url::Url;
@@ -11,8 +12,8 @@ use vestibule_oauth_core::{FormRules, Params, UnixTime};
 use vestibule_storage::WebSession;
 use vestibule_strategy::Provenance;
 use vestibule_token_endpoint::{
-    Authorization, AuthorizationError, AuthorizationRequest, Client, Consent, Denial, Entropy, Event,
-    EventKind, Redirect,
+    Authorization, AuthorizationError, AuthorizationRequest, Client, Consent, Denial, Endpoint, Entropy,
+    Event, EventKind, Redirect,
 };
 
 use crate::ambient;
@@ -77,6 +78,9 @@ impl App {
     ) -> Result<Authorization, Box<Response<Bytes>>> {
         let (entropy, now) = (Entropy::new(ambient::octets()), ambient::now());
         let endpoint = self.oauth.endpoint();
+        if !names_a_kept_one(query) && self.oauth.admit_stranger(&parts.extensions, now).is_err() {
+            return Err(Box::new(self.too_many_begun(parts)));
+        }
         endpoint.read_authorization(query, &entropy, now, self.oauth.ports()).await.map_err(|error| {
             tell(&denied(error.denial().clone()));
             Box::new(match &error {
@@ -86,6 +90,21 @@ impl App {
                 other => self.denied_page(parts, other.denial()),
             })
         })
+    }
+
+    /// One request too many was begun from this address.
+    fn too_many_begun(&self, parts: &request::Parts) -> Response<Bytes> {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let sentence =
+            "Too many requests were begun from your network. Wait a minute, then start again in the app.";
+        let mut response = match respond::wants_page(&parts.headers) {
+            true => {
+                respond::page(status, self.pages().notice("Too many at once", sentence, Some("rate_limited")))
+            }
+            false => respond::error_answer(status, "rate_limited", sentence),
+        };
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        response
     }
 
     /// The page that this person is to see: to sign in, or to say yes or no.
@@ -228,6 +247,12 @@ impl App {
         let code = format!("{}: {}", row.code, row.for_client);
         respond::page(row.status, self.pages().notice(title, sentence, Some(&code)))
     }
+}
+
+/// Whether this names a request that is kept already, so that none has to be.
+fn names_a_kept_one(query: &[u8]) -> bool {
+    let rules = FormRules::DEFAULT.with_max_octets(Endpoint::MAX_QUERY_OCTETS).with_repeatable(&["resource"]);
+    Params::parse(query, &rules).is_ok_and(|params| params.value("request_uri").is_some())
 }
 
 /// Whether somebody who is signed in may go on, or has to sign in again for this request.

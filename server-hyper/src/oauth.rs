@@ -77,6 +77,7 @@ struct Inner {
     clients: Arc<dyn Clients>,
     store: Arc<dyn Store>,
     failures: Failures,
+    strangers: Buckets<IpAddr>,
 }
 
 /// The paths below the origin.
@@ -117,7 +118,8 @@ impl OauthService {
         endpoint.extensions = vec![Arc::new(TokenExchange::new()), Arc::new(JwtBearer::new())];
         let endpoint = Endpoint::new(endpoint, parts.keys).map_err(OauthSetupError::Endpoint)?;
         let (clients, store) = (parts.clients, parts.store);
-        Ok(Self(Arc::new(Inner { endpoint, clients, store, failures: Failures::new() })))
+        let strangers = Buckets::new(KEPT_BURST, REFILL);
+        Ok(Self(Arc::new(Inner { endpoint, clients, store, failures: Failures::new(), strangers })))
     }
 
     /// The server itself.
@@ -186,6 +188,11 @@ impl OauthService {
         };
         let (endpoint, ports) = (&self.0.endpoint, self.ports());
         let (entropy, now) = (Entropy::new(ambient::octets()), ambient::now());
+        if keeps_for_anybody(&request)
+            && let Err(empty) = self.admit_stranger(request.extensions(), now)
+        {
+            return too_many("too many requests were begun from this address; wait", empty);
+        }
         let answer = match request.uri().path() {
             path::TOKEN => endpoint.token(&request, &entropy, now, ports).await,
             path::PAR => endpoint.push(&request, &entropy, now, ports).await,
@@ -208,8 +215,24 @@ impl OauthService {
                 slowed = self.0.failures.count(event, extensions, now).err().or(slowed);
             }
         }
-        slowed.map_or(response, too_many)
+        let sentence = "too many requests have failed; wait, and look at what is wrong with them";
+        slowed.map_or(response, |empty| too_many(sentence, empty))
     }
+
+    /// Leave to have a request kept that anybody could have sent: an authorization request that a browser brings, and what a public client
+    /// pushes or begins for a device.
+    pub(crate) fn admit_stranger(&self, extensions: &Extensions, now: UnixTime) -> Result<(), Empty> {
+        match extensions.get::<ClientAddress>() {
+            Some(address) => self.0.strangers.take(&address.subscriber(), now),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether something would be kept for a request without credentials.
+fn keeps_for_anybody(request: &Request<Bytes>) -> bool {
+    matches!(request.uri().path(), path::PAR | path::DEVICE_AUTHORIZATION)
+        && ClientRequest::parse(request).is_ok_and(|form| form.shows_no_credentials())
 }
 
 /// The request with its body, if that arrives whole and in time.
@@ -274,7 +297,11 @@ const CLIENT_BURST: u32 = 60;
 /// What an address may: several apps on one machine, all with an old secret.
 const ADDRESS_BURST: u32 = 120;
 
-/// How long it takes until one more failure is answered as what it is.
+/// What an address may have kept in a row without being anybody: an office behind one address, each with a few tabs. A store has room for
+/// fifty times as many, and a request is kept for minutes.
+const KEPT_BURST: u32 = 1000;
+
+/// How long it takes until one more failure is answered as what it is, or one more request is kept.
 const REFILL: Duration = Duration::from_secs(1);
 
 impl Failures {
@@ -296,9 +323,8 @@ impl Failures {
     }
 }
 
-/// The answer to one failure too many ([RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)).
-fn too_many(empty: Empty) -> Response<Bytes> {
-    let sentence = "too many requests have failed; wait, and look at what is wrong with them";
+/// The answer to one request too many ([RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)).
+fn too_many(sentence: &str, empty: Empty) -> Response<Bytes> {
     let mut response = respond::error_answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", sentence);
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(empty.retry_after.as_secs().max(1)));

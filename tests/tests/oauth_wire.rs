@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use vestibule_tests::Peers;
 use vestibule_tests::oauth::roster::{redirect_uri, secret};
 use vestibule_tests::oauth::{Ask, At, Ground, Live};
+use vestibule_tests::{Peers, VestibuleConfig};
 
 async fn live() -> Live {
     Live::start(Peers::shared().await).await
@@ -220,4 +220,46 @@ async fn t62_no_file_of_the_store_holds_what_could_be_presented() {
     ] {
         assert!(!holds(text), "{what}");
     }
+}
+
+#[tokio::test]
+async fn t69_who_is_nobody_has_a_thousand_requests_kept_and_no_more() {
+    let peers = Peers::shared().await;
+    let behind_a_proxy =
+        VestibuleConfig::for_peers(peers).with_args(&["--client-address-header", "x-real-ip"]);
+    let live = Live::start_with(peers, behind_a_proxy).await;
+    let at: &dyn Ground = &live;
+    let [crowd, other] = ["192.0.2.1", "192.0.2.2"];
+    let begin = |from: &str| {
+        let query = "client_id=app&response_type=code&redirect_uri=http%3A%2F%2F127.0.0.1%3A49152%2Fapp\
+             &code_challenge=yvqWsn0SoyZDijZm8xJ4rmrJu_qlsreleBdTAjww3UA&code_challenge_method=S256";
+        Ask::post(live.vestibule.url("/oauth2/authorize"))
+            .method("GET")
+            .bare("content-type")
+            .query(query)
+            .header("x-real-ip", from)
+    };
+    let mut kept = 0;
+    loop {
+        let reply = at.send(begin(crowd)).await;
+        if reply.status == 429 {
+            assert_eq!(
+                (reply.said().as_str(), reply.header("retry-after")),
+                ("429 rate_limited", Some("60"))
+            );
+            break;
+        }
+        assert_eq!(reply.status, 200);
+        kept += 1;
+        assert!(kept < 1200, "they are kept without end");
+    }
+    assert!(kept >= 1000, "{kept} were kept");
+    // Nor by another way; and nobody else is kept out by it, elsewhere or with a secret.
+    assert_eq!(at.send(at.by("tv", At::Device).header("x-real-ip", crowd)).await.said(), "429 rate_limited");
+    assert_eq!(at.send(begin(other)).await.status, 200);
+    let pushed =
+        at.by("web", At::Par).fields(&[("response_type", "code"), ("redirect_uri", &redirect_uri("web"))]);
+    let challenge = "yvqWsn0SoyZDijZm8xJ4rmrJu_qlsreleBdTAjww3UA";
+    let pushed = pushed.fields(&[("code_challenge", challenge), ("code_challenge_method", "S256")]);
+    assert_eq!(at.send(pushed.header("x-real-ip", crowd)).await.status, 201);
 }

@@ -156,6 +156,11 @@ impl<'a> ClientRequest<'a> {
         }
     }
 
+    /// Whether anybody could have sent this: it has a client's name, and nothing that only that client has.
+    pub const fn shows_no_credentials(&self) -> bool {
+        matches!(self.credentials, Credentials::Name(_))
+    }
+
     /// Another name that the client may have meant, if there is no client of the first one: some write what stands in a
     /// Basic header field without encoding it.
     pub fn client_id_as_it_stands(&self) -> Option<&str> {

@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
 use thiserror::Error;
 use url::Url;
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{Serializer, byte_serialize};
 use vestibule_dpop::{NonceMemory, Proof, ProofKey, SignError};
 use vestibule_oauth_core::{
-    ErrorCode, ErrorResponse, HttpCall, HttpClient, HttpError, Seed, Trust, UnixTime,
+    ErrorCode, ErrorResponse, HttpCall, HttpClient, HttpError, Secret, Seed, Trust, UnixTime,
 };
 
 use crate::client_auth::{ASSERTION_TYPE, ClientAuth};
@@ -92,11 +94,24 @@ impl<'a> Backchannel<'a> {
         now: UnixTime,
     ) -> Result<HttpCall, SignError> {
         let mut body = Serializer::new(String::with_capacity(1024));
-        body.extend_pairs(&form.fields).append_pair("client_id", self.client_id);
-        if let ClientAuth::PrivateKeyJwt(key) = self.client_auth {
-            let assertion = key.assert(self.client_id, self.issuer, seed.derive_id("assertion jti"), now)?;
-            body.append_pair("client_assertion_type", ASSERTION_TYPE)
-                .append_pair("client_assertion", &assertion);
+        body.extend_pairs(&form.fields);
+        let mut authorization = None;
+        match self.client_auth {
+            ClientAuth::Public => {
+                body.append_pair("client_id", self.client_id);
+            }
+            // The name is in the header field; a second one in the form would be one too many for some servers.
+            ClientAuth::SecretBasic(secret) => authorization = basic(self.client_id, secret),
+            ClientAuth::SecretPost(secret) => {
+                body.append_pair("client_id", self.client_id).append_pair("client_secret", secret.expose());
+            }
+            ClientAuth::PrivateKeyJwt(key) => {
+                let jti = seed.derive_id("assertion jti");
+                let assertion = key.assert(self.client_id, self.issuer, jti, now)?;
+                body.append_pair("client_id", self.client_id)
+                    .append_pair("client_assertion_type", ASSERTION_TYPE)
+                    .append_pair("client_assertion", &assertion);
+            }
         }
         let mut request = Request::new(Bytes::from(body.finish()));
         *request.method_mut() = Method::POST;
@@ -105,6 +120,7 @@ impl<'a> Backchannel<'a> {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, FORM_TYPE);
         headers.insert(ACCEPT, JSON_TYPE);
+        headers.extend(authorization.map(|field| (AUTHORIZATION, field)));
         if let Some(key) = self.proof_key {
             let proof = Proof::new(&Method::POST, form.endpoint, seed.derive_id("proof jti"), now);
             let proof = nonce.into_iter().fold(proof, Proof::with_nonce);
@@ -209,6 +225,19 @@ pub enum PostError {
     Http(HttpError),
 }
 
+/// Basic credentials, each half encoded as a form's value ([RFC 6749, section 2.3.1]).
+///
+/// [RFC 6749, section 2.3.1]: https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1
+fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
+    let mut text = String::new();
+    text.extend(byte_serialize(client_id.as_bytes()));
+    text.push(':');
+    text.extend(byte_serialize(secret.expose().as_bytes()));
+    let mut field = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(text))).ok()?;
+    field.set_sensitive(true);
+    Some(field)
+}
+
 /// Whether a refusal asks for the same request again, with the nonce it carries: 400 at an authorization server, and 401
 /// where one counts a missing nonce as failed authentication.
 fn wants_nonce(response: &Response<Bytes>) -> bool {
@@ -278,6 +307,26 @@ mod tests {
         assert_eq!(first.trust, Trust::UserSupplied);
         assert_eq!(first.request.headers(), again.request.headers());
         assert_ne!(first.request.headers()["dpop"], other.request.headers()["dpop"]);
+    }
+
+    #[test]
+    fn a_secret_goes_where_the_client_says_and_nowhere_else() {
+        let endpoint = Url::parse("https://as.example/token").unwrap();
+        let form = Form::new(&endpoint, "test", [("a", "b")]);
+        let secret = || Secret::new("s:e cr%t".to_owned());
+        for (auth, body, field) in [
+            (ClientAuth::SecretBasic(secret()), "a=b", Some("Basic YyUyRjE6cyUzQWUrY3IlMjV0")),
+            (ClientAuth::SecretPost(secret()), "a=b&client_id=c%2F1&client_secret=s%3Ae+cr%25t", None),
+            (ClientAuth::Public, "a=b&client_id=c%2F1", None),
+        ] {
+            let channel = Backchannel::new("https://as.example", "c/1", &auth, Trust::Configured);
+            let seed = Seed::from_entropy([1; 32]);
+            let call = channel.request(&form, None, &seed, UnixTime::from_secs(7)).unwrap();
+            assert_eq!(call.request.body(), body);
+            let sent = call.request.headers().get(AUTHORIZATION);
+            assert_eq!(sent.map(|field| field.to_str().unwrap()), field); // base64 of c%2F1:s%3Ae+cr%25t
+            assert!(!format!("{auth:?} {call:?}").contains("cr%"), "{auth:?}");
+        }
     }
 
     #[test]

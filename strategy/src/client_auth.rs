@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule_dpop::{EncodedHeader, ProtectedHeader, SignError, Signer};
-use vestibule_oauth_core::{UnixTime, base64url};
+use vestibule_oauth_core::{Secret, UnixTime, base64url};
 
 /// The way a client authenticates at the back-channel endpoints of an authorization server.
 #[derive(Clone, Debug)]
@@ -12,6 +12,10 @@ use vestibule_oauth_core::{UnixTime, base64url};
 pub enum ClientAuth {
     /// Not at all (`none`): a public client says its `client_id` and no more.
     Public,
+    /// By a secret in the `Authorization` header field (`client_secret_basic`).
+    SecretBasic(Secret),
+    /// By a secret in the form (`client_secret_post`).
+    SecretPost(Secret),
     /// By an assertion that it signs afresh for every request (`private_key_jwt`).
     PrivateKeyJwt(AssertionKey),
 }

@@ -104,8 +104,8 @@
 //!
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and
 //! pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
-//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; there is none of OpenID Connect yet, and callbacks
-//! by `form_post` are refused.
+//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`] and [`GitHub`] are here; there is none of
+//! OpenID Connect yet, and callbacks by `form_post` are refused.
 //!
 //! # Errors
 //!
@@ -128,6 +128,9 @@ mod clock_skew;
 mod backchannel;
 mod push;
 pub mod token;
+mod user_fields;
+mod oauth2;
+mod github;
 
 pub use auth::{Auth, Credentials, Extra, Info};
 pub use backchannel::{Backchannel, Form, PostError};
@@ -137,6 +140,8 @@ pub use clock_skew::ClockSkew;
 pub use engine::{Begun, DuplicateProvider, Engine, Finished, FlowKeeping, Incoming};
 pub use failure::{CsrfCause, Failure, FailureKind, Fault, Phase, TransportFault};
 pub use flow_store::{FlowKey, FlowStore, StoredFlow, TakenFlow};
+pub use github::GitHub;
+pub use oauth2::{OAuth2, OAuth2Setup};
 pub use pending::{CodeGrant, FlowInfo, Intent, Pending};
 pub use provider::{InvalidProviderId, ProviderId};
 pub use push::{PushError, PushRequest, Pushed};
@@ -144,3 +149,4 @@ pub use return_to::{InvalidReturnTo, ReturnTo};
 pub use same_origin::{Provenance, is_navigation};
 pub use strategy::{Begin, CallbackCx, CsrfGuard, IssuerPolicy, RequestCx, ResponseMode, Stash, Strategy};
 pub use token::{TokenAnswer, TokenError, TokenHint};
+pub use user_fields::{UserField, UserFields};

@@ -104,8 +104,8 @@
 //!
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and
 //! pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
-//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`] and [`GitHub`] are here; there is none of
-//! OpenID Connect yet, and callbacks by `form_post` are refused.
+//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`] and [`GitHub`] are here.
+//! Callbacks by `form_post` are refused.
 //!
 //! # Errors
 //!
@@ -131,6 +131,8 @@ pub mod token;
 mod user_fields;
 mod oauth2;
 mod github;
+mod id_token;
+mod openid;
 
 pub use auth::{Auth, Credentials, Extra, Info};
 pub use backchannel::{Backchannel, Form, PostError};
@@ -141,7 +143,9 @@ pub use engine::{Begun, DuplicateProvider, Engine, Finished, FlowKeeping, Incomi
 pub use failure::{CsrfCause, Failure, FailureKind, Fault, Phase, TransportFault};
 pub use flow_store::{FlowKey, FlowStore, StoredFlow, TakenFlow};
 pub use github::GitHub;
+pub use id_token::{IdToken, IdTokenRules, InvalidIdToken};
 pub use oauth2::{OAuth2, OAuth2Setup};
+pub use openid::{OpenId, OpenIdSetup};
 pub use pending::{CodeGrant, FlowInfo, Intent, Pending};
 pub use provider::{InvalidProviderId, ProviderId};
 pub use push::{PushError, PushRequest, Pushed};

@@ -6,9 +6,9 @@ use http::{Request, StatusCode};
 use serde_json::Value;
 use url::Url;
 use vestibule_dpop::NonceMemory;
-use vestibule_oauth_core::{BoxFuture, HttpCall, HttpClient, ScopeSet, Secret, Trust};
+use vestibule_oauth_core::{BoxFuture, HttpCall, HttpClient, ScopeSet, Secret, Trust, UnixTime};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Credentials};
 use crate::backchannel::{Backchannel, PostError};
 use crate::client_auth::ClientAuth;
 use crate::failure::{FailureKind, Fault};
@@ -94,25 +94,14 @@ impl OAuth2 {
     fn begin(&self, cx: &RequestCx<'_>) -> Begin {
         let setup = &self.setup;
         let mut to = setup.authorization_endpoint.clone();
-        {
-            let mut query = to.query_pairs_mut();
-            query
-                .append_pair("response_type", "code")
-                .append_pair("client_id", &setup.client_id)
-                .append_pair("redirect_uri", cx.redirect_uri.as_str())
-                .append_pair("state", cx.state)
-                .append_pair("code_challenge", cx.pkce.as_str())
-                .append_pair("code_challenge_method", "S256");
-            if !setup.scope.is_empty() {
-                query.append_pair("scope", setup.scope.as_str());
-            }
-            query.extend_pairs(&setup.params);
-            for name in setup.allowed_params {
-                if let Some(value) = cx.param(name) {
-                    query.append_pair(name, value);
-                }
-            }
-        }
+        authorization_request(
+            &mut to,
+            &setup.client_id,
+            &setup.scope,
+            &setup.params,
+            setup.allowed_params,
+            cx,
+        );
         Begin::Redirect { to, stash: Stash::empty(), mode: ResponseMode::Query }
     }
 
@@ -136,13 +125,7 @@ impl OAuth2 {
             IssuerPolicy::Exact(issuer) | IssuerPolicy::ExactIfPresent(issuer) => Some(issuer.clone()),
             IssuerPolicy::NotIdentified => None,
         };
-        let credentials = &mut auth.credentials;
-        credentials.scopes =
-            tokens.scope.map_or_else(|| self.setup.scope.clone(), |scope| by_commas_too(&scope));
-        credentials.expires_at = tokens.expires_in.map(|span| cx.now.after(span));
-        credentials.token_type = Some(tokens.token_type);
-        credentials.token = Some(tokens.access_token);
-        credentials.refresh_token = tokens.refresh_token;
+        auth.credentials = credentials(tokens, &self.setup.scope, cx.now);
         auth.extra.raw.insert("user".to_owned(), user.clone());
         Ok((auth, user))
     }
@@ -154,26 +137,77 @@ impl OAuth2 {
             IssuerPolicy::NotIdentified => setup.token_endpoint.as_str(),
         };
         let channel = Backchannel::new(issuer, &setup.client_id, &setup.client_auth, Trust::Configured);
-        let form = code_form(&setup.token_endpoint, cx.code()?, cx.redirect_uri, cx.verifier);
-        let response = channel.post(&form, &mut NonceMemory::default(), cx.seed, cx.now, http).await;
-        let response = response.map_err(|error| match error {
-            PostError::Http(error) => Fault::transport("token exchange", &error),
-            PostError::Sign(error) => Fault::new(FailureKind::Misconfigured, error.to_string()),
-        })?;
-        let tokens = TokenAnswer::read(&response).map_err(|error| {
-            let detail = error.to_string();
-            match error {
-                TokenError::Refused { status, error } => {
-                    let error = error.map(|error| error.code);
-                    Fault::new(FailureKind::TokenEndpoint { status, error }, detail)
-                }
-                TokenError::Malformed(_) => Fault::new(FailureKind::TokenAnswerMalformed, detail),
+        spend_code(&channel, &setup.token_endpoint, cx, http).await
+    }
+}
+
+/// The bearer tokens for the code of a callback.
+pub(crate) async fn spend_code(
+    channel: &Backchannel<'_>,
+    endpoint: &Url,
+    cx: &CallbackCx<'_>,
+    http: &dyn HttpClient,
+) -> Result<TokenAnswer, Fault> {
+    let form = code_form(endpoint, cx.code()?, cx.redirect_uri, cx.verifier);
+    let response = channel.post(&form, &mut NonceMemory::default(), cx.seed, cx.now, http).await;
+    let response = response.map_err(|error| match error {
+        PostError::Http(error) => Fault::transport("token exchange", &error),
+        PostError::Sign(error) => Fault::new(FailureKind::Misconfigured, error.to_string()),
+    })?;
+    let tokens = TokenAnswer::read(&response).map_err(|error| {
+        let detail = error.to_string();
+        match error {
+            TokenError::Refused { status, error } => {
+                let error = error.map(|error| error.code);
+                Fault::new(FailureKind::TokenEndpoint { status, error }, detail)
             }
-        })?;
-        if tokens.token_type.eq_ignore_ascii_case("bearer") {
-            Ok(tokens)
-        } else {
-            Err(Fault::new(FailureKind::TokenTypeMismatch, "the access token is of another kind than Bearer"))
+            TokenError::Malformed(_) => Fault::new(FailureKind::TokenAnswerMalformed, detail),
+        }
+    })?;
+    if tokens.token_type.eq_ignore_ascii_case("bearer") {
+        Ok(tokens)
+    } else {
+        Err(Fault::new(FailureKind::TokenTypeMismatch, "the access token is of another kind than Bearer"))
+    }
+}
+
+/// What was issued, in the shape of all providers; `asked` is what the scope is if nothing is said of it.
+pub(crate) fn credentials(tokens: TokenAnswer, asked: &ScopeSet, now: UnixTime) -> Credentials {
+    Credentials {
+        scopes: tokens.scope.map_or_else(|| asked.clone(), |scope| by_commas_too(&scope)),
+        expires_at: tokens.expires_in.map(|span| now.after(span)),
+        token_type: Some(tokens.token_type),
+        token: Some(tokens.access_token),
+        refresh_token: tokens.refresh_token,
+        id_token: tokens.id_token,
+        ..Credentials::default()
+    }
+}
+
+/// Adds what every request for a code has, and PKCE.
+pub(crate) fn authorization_request(
+    to: &mut Url,
+    client_id: &str,
+    scope: &ScopeSet,
+    params: &[(String, String)],
+    allowed: &[&'static str],
+    cx: &RequestCx<'_>,
+) {
+    let mut query = to.query_pairs_mut();
+    query
+        .append_pair("response_type", "code")
+        .append_pair("client_id", client_id)
+        .append_pair("redirect_uri", cx.redirect_uri.as_str())
+        .append_pair("state", cx.state)
+        .append_pair("code_challenge", cx.pkce.as_str())
+        .append_pair("code_challenge_method", "S256");
+    if !scope.is_empty() {
+        query.append_pair("scope", scope.as_str());
+    }
+    query.extend_pairs(params);
+    for name in allowed {
+        if let Some(value) = cx.param(name) {
+            query.append_pair(name, value);
         }
     }
 }

@@ -344,3 +344,291 @@ mod github {
         assert_eq!(world.finish("code=c").unwrap().uid, "1");
     }
 }
+
+mod openid {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use vestibule_dpop::{AwsLcVerifier, sha256};
+    use vestibule_oauth_core::{UnixTime, base64url};
+    use vestibule_strategy::{OpenId, OpenIdSetup};
+    use vestibule_tests::oauth::{Key, jwt};
+
+    use super::*;
+
+    const ISSUER: &str = "https://sso.test/realm";
+    const DISCOVERY: &str = "https://sso.test/realm/.well-known/openid-configuration";
+    const EXCHANGE: &str = "https://sso.test/token";
+    const JWKS: &str = "https://sso.test/jwks";
+    const ME: &str = "https://sso.test/me";
+    const KEY: Key = Key(61);
+    const NEXT_KEY: Key = Key(62);
+
+    fn setup() -> OpenIdSetup {
+        let secret = Secret::new(SECRET.to_owned());
+        OpenIdSetup::new(ISSUER.parse().unwrap(), "our-app", secret, Arc::new(AwsLcVerifier))
+    }
+
+    fn discovery() -> Value {
+        json!({
+            "issuer": ISSUER, "authorization_endpoint": "https://sso.test/authorize", "token_endpoint": EXCHANGE, "jwks_uri": JWKS,
+            "userinfo_endpoint": ME, "response_types_supported": ["code"], "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        })
+    }
+
+    /// A provider that signs with this key, and the application that knows its issuer.
+    struct Sso {
+        world: World,
+        signs_with: Key,
+        now: UnixTime,
+        /// Each login of a test has randomness of its own.
+        logins: Mutex<u8>,
+    }
+
+    impl Sso {
+        fn new() -> Self {
+            Self::of(setup())
+        }
+
+        fn of(setup: OpenIdSetup) -> Self {
+            let world = World::of("sso", OpenId::new(setup));
+            world.net.answer("GET", DISCOVERY, ok(discovery()));
+            world.net.answer("GET", JWKS, text(200, &KEY.jwks()));
+            world.net.answer(
+                "GET",
+                ME,
+                ok(json!({ "sub": "u-1", "email": "ada@example.com", "email_verified": "true" })),
+            );
+            Self { world, signs_with: KEY, now: NOW, logins: Mutex::new(0) }
+        }
+
+        fn claims(&self, nonce: &str) -> Value {
+            let now = self.now.as_secs();
+            json!({ "iss": ISSUER, "sub": "u-1", "aud": "our-app", "nonce": nonce, "iat": now, "exp": now + 300, "name": "Ada" })
+        }
+
+        /// A whole login; the ID token says what `change` makes of it.
+        fn sign_in(&self, change: impl FnOnce(&mut Value, &mut Value)) -> Result<Auth, Failure> {
+            self.sign_in_with("", change)
+        }
+
+        fn sign_in_with(
+            &self,
+            rest: &str,
+            change: impl FnOnce(&mut Value, &mut Value),
+        ) -> Result<Auth, Failure> {
+            let login = {
+                let mut logins = self.logins.lock().unwrap();
+                *logins += 1;
+                *logins
+            };
+            let World { engine, provider, net } = &self.world;
+            let mut headers = HeaderMap::new();
+            let incoming = Incoming::new(&Method::GET, &headers, b"");
+            let seed = Seed::from_entropy([login; 32]);
+            let Begun::Redirect { to, set_cookies } =
+                block_on(engine.begin(provider, incoming, Intent::SignIn, seed, self.now, net))?
+            else {
+                panic!("no redirect")
+            };
+            let (state, nonce) = (sent(&to, "state").unwrap(), sent(&to, "nonce").unwrap());
+            let mut header = json!({ "alg": "ES256", "kid": self.signs_with.kid() });
+            let mut claims = self.claims(&nonce);
+            change(&mut header, &mut claims);
+            let id_token =
+                if claims.is_null() { Value::Null } else { jwt(&header, &claims, self.signs_with).into() };
+            net.answer(
+                "POST",
+                EXCHANGE,
+                ok(json!({ "access_token": TOKEN, "token_type": "Bearer", "id_token": id_token })),
+            );
+            headers.insert(
+                "cookie",
+                set_cookies[0].to_str().unwrap().split(';').next().unwrap().parse().unwrap(),
+            );
+            let query = format!("state={state}&code=c{rest}");
+            let incoming = Incoming::new(&Method::GET, &headers, query.as_bytes());
+            let seed = Seed::from_entropy([login ^ 0x80; 32]);
+            block_on(engine.finish(provider, incoming, seed, self.now, net)).outcome
+        }
+    }
+
+    #[test]
+    fn s24_a_sign_in_that_knows_the_issuer_alone() {
+        let sso = Sso::new();
+        let auth = sso.sign_in(|_, _| {}).unwrap();
+        assert_eq!((auth.uid.as_str(), auth.strategy, auth.issuer.as_deref()), ("u-1", "oidc", Some(ISSUER)));
+        assert_eq!(
+            (auth.info.name.as_deref(), auth.info.email.as_deref()),
+            (Some("Ada"), Some("ada@example.com"))
+        );
+        assert_eq!(auth.info.email_verified, Some(true));
+        assert!(auth.credentials.id_token.is_some());
+        // The document and the keys are kept.
+        sso.sign_in(|_, _| {}).unwrap();
+        let asked = |url| sso.world.net.count("GET", url);
+        assert_eq!((asked(DISCOVERY), asked(JWKS), asked(ME)), (1, 1, 2));
+    }
+
+    #[test]
+    fn s24_each_rule_of_an_id_token() {
+        let now = NOW.as_secs();
+        let half = |token: &str| base64url::encode(&sha256(token)[..16]);
+        type Change = Box<dyn Fn(&mut Value, &mut Value)>;
+        let claim = |name: &'static str, value: Value| -> Change {
+            Box::new(move |_, claims| claims[name] = value.clone())
+        };
+        let without = |name: &'static str| -> Change {
+            Box::new(move |_, claims| {
+                claims.as_object_mut().unwrap().remove(name);
+            })
+        };
+        let header = |name: &'static str, value: Value| -> Change {
+            Box::new(move |header, _| header[name] = value.clone())
+        };
+        for (row, change, refused) in [
+            ("as it should be", claim("at_hash", json!(half(TOKEN))), false),
+            ("one audience in a list", claim("aud", json!(["our-app"])), false),
+            ("made a minute ago by a fast clock", claim("iat", json!(now + 60)), false),
+            ("ended within the leeway", claim("exp", json!(now - 59)), false),
+            ("another issuer", claim("iss", json!("https://evil.test")), true),
+            ("the issuer with a slash more", claim("iss", json!(format!("{ISSUER}/"))), true),
+            ("another audience", claim("aud", json!("other-app")), true),
+            ("several audiences and no party", claim("aud", json!(["our-app", "other"])), true),
+            ("another party", claim("azp", json!("other-app")), true),
+            ("expired", claim("exp", json!(now - 60)), true),
+            ("without an end", without("exp"), true),
+            ("of the future", claim("iat", json!(now + 61)), true),
+            ("not yet good", claim("nbf", json!(now + 61)), true),
+            ("another login's", claim("nonce", json!("n-of-another-login")), true),
+            ("without a nonce", without("nonce"), true),
+            ("of another access token", claim("at_hash", json!(half("another"))), true),
+            ("about nobody", claim("sub", json!("")), true),
+            ("without anybody", without("sub"), true),
+            ("unsigned", header("alg", json!("none")), true),
+            ("signed with a shared secret", header("alg", json!("HS256")), true),
+            ("with something critical", header("crit", json!(["exp"])), true),
+            ("by a key that is not there", header("kid", json!("nobodys")), true),
+            ("none at all", Box::new(|_: &mut Value, claims: &mut Value| *claims = Value::Null), true),
+        ] {
+            let outcome = Sso::new().sign_in(|header, claims| change(header, claims));
+            let code = outcome.as_ref().err().map(|failure| failure.kind().code());
+            assert_eq!(code, refused.then_some("id_token"), "{row}: {outcome:?}");
+            if let Err(failure) = outcome {
+                assert!(!failure.to_string().contains(TOKEN), "{row}: {failure}");
+                assert_eq!(failure.kind().status().as_u16(), 502);
+            }
+        }
+    }
+
+    #[test]
+    fn s24_a_key_that_is_new_has_the_keys_fetched_again_once_a_minute() {
+        let mut sso = Sso::new();
+        sso.sign_in(|_, _| {}).unwrap();
+        // The provider changes its key.
+        sso.signs_with = NEXT_KEY;
+        sso.world.net.answer("GET", JWKS, text(200, &NEXT_KEY.jwks()));
+        let asked = |sso: &Sso| sso.world.net.count("GET", JWKS);
+        assert_eq!(sso.sign_in(|_, _| {}).unwrap_err().kind().code(), "id_token", "within the minute");
+        assert_eq!(asked(&sso), 1);
+        sso.now = sso.now.after(Duration::from_secs(60));
+        sso.sign_in(|_, _| {}).unwrap();
+        assert_eq!(asked(&sso), 2);
+        // A stranger's key does not make us ask without end.
+        for _ in 0..5 {
+            sso.sign_in(|header, _| header["kid"] = json!("made-up")).unwrap_err();
+        }
+        assert_eq!(asked(&sso), 2);
+    }
+
+    #[test]
+    fn s24_what_userinfo_says_counts_only_about_the_same_person() {
+        let sso = Sso::new();
+        sso.world.net.answer("GET", ME, ok(json!({ "sub": "u-2", "name": "Eve" })));
+        assert_eq!(sso.sign_in(|_, _| {}).unwrap_err().kind().code(), "userinfo_mismatch");
+        sso.world.net.answer("GET", ME, text(500, ""));
+        assert_eq!(
+            sso.sign_in(|_, _| {}).unwrap().info.name.as_deref(),
+            Some("Ada"),
+            "the ID token has said who"
+        );
+    }
+
+    #[test]
+    fn s24_the_document_is_the_issuers_own() {
+        for (row, answer, code) in [
+            (
+                "another issuer's",
+                ok(json!({ "issuer": "https://evil.test" })),
+                "authorization_server_metadata_failed",
+            ),
+            ("without an endpoint", ok(json!({ "issuer": ISSUER })), "authorization_server_metadata_failed"),
+            ("gone", text(404, ""), "authorization_server_metadata_failed"),
+        ] {
+            let sso = Sso::new();
+            sso.world.net.answer("GET", DISCOVERY, answer);
+            assert_eq!(sso.sign_in(|_, _| {}).unwrap_err().kind().code(), code, "{row}");
+        }
+        let sso = Sso::new();
+        sso.world.net.fail("GET", DISCOVERY, HttpErrorKind::AnswerTimeout);
+        assert_eq!(sso.sign_in(|_, _| {}).unwrap_err().kind().code(), "transport");
+        for keys in [text(500, ""), text(200, "<html>"), text(200, "{}")] {
+            let sso = Sso::new();
+            sso.world.net.answer("GET", JWKS, keys);
+            assert_eq!(sso.sign_in(|_, _| {}).unwrap_err().kind().code(), "bad_response");
+        }
+    }
+
+    #[test]
+    fn s16_iss_is_wanted_where_the_document_promises_it() {
+        for (promised, rest, code) in [
+            (true, "", Some("issuer_missing")),
+            (true, "&iss=https%3A%2F%2Fsso.test%2Frealm", None),
+            (false, "", None),
+            (false, "&iss=https%3A%2F%2Fevil.test", Some("issuer_mismatch")),
+        ] {
+            let sso = Sso::new();
+            let mut document = discovery();
+            document["authorization_response_iss_parameter_supported"] = json!(promised);
+            sso.world.net.answer("GET", DISCOVERY, ok(document));
+            let outcome = sso.sign_in_with(rest, |_, _| {});
+            assert_eq!(outcome.err().map(|failure| failure.kind().code()), code, "{promised} {rest}");
+        }
+    }
+
+    #[test]
+    fn google_may_be_named_in_two_ways_and_a_domain_is_required_by_its_claim() {
+        let issuer = "https://accounts.google.com";
+        let verifier = Arc::new(AwsLcVerifier);
+        let mut google = OpenIdSetup::google("our-app", Secret::new(SECRET.to_owned()), verifier).unwrap();
+        google.required_claims = vec![("hd".to_owned(), "corp.test".to_owned())];
+        for (iss, hd, code) in [
+            (issuer, "corp.test", None),
+            ("accounts.google.com", "corp.test", None),
+            ("http://accounts.google.com", "corp.test", Some("id_token")),
+            (issuer, "gmail.test", Some("account_mismatch")),
+        ] {
+            let sso = Sso::of(google.clone());
+            let mut document = discovery();
+            document["issuer"] = json!(issuer);
+            sso.world.net.answer("GET", &format!("{issuer}/.well-known/openid-configuration"), ok(document));
+            let outcome = sso.sign_in(|_, claims| {
+                claims["iss"] = json!(iss);
+                claims["hd"] = json!(hd);
+            });
+            assert_eq!(
+                outcome.as_ref().err().map(|failure| failure.kind().code()),
+                code,
+                "{iss} {hd}: {outcome:?}"
+            );
+            if let Ok(auth) = outcome {
+                assert_eq!(
+                    (auth.strategy, auth.issuer.as_deref()),
+                    ("google", Some(issuer)),
+                    "one account by either name"
+                );
+            }
+        }
+    }
+}

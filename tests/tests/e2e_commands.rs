@@ -188,7 +188,12 @@ async fn keys_are_listed_by_name_and_never_shown() {
     assert!(rotated.stdout.contains("publishes the new signing key"), "{}", rotated.stdout);
     let listed_again = run_vestibule(folder.path(), &["key", "list"]).await.stdout;
     let count = |word: &str| listed_again.lines().filter(|line| line.contains(word)).count();
-    assert_eq!((count("in use"), count("older")), (2, 2), "{listed_again}");
+    // One of each purpose, and the one before it.
+    for purpose in ["seal", "sign", "token", "nonce", "pepper"] {
+        let all = listed_again.lines().filter(|line| line.starts_with(purpose)).count();
+        assert_eq!(all, 2, "{purpose} in {listed_again}");
+    }
+    assert_eq!((count("in use"), count("older")), (5, 5), "{listed_again}");
     let secret = fs::read_to_string(folder.file("vestibule.secret")).unwrap();
     assert!(!listed_again.contains(secret.trim()));
     // A key that may be needed is not retired, whichever it is.

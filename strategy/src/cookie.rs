@@ -47,13 +47,24 @@ impl CookiePolicy {
     /// A `Set-Cookie` value: this site only, not for scripts, `SameSite=Lax`. Without `max_age`, in seconds, it ends with
     /// the browser session. `None` if the value holds a character a cookie may not hold.
     pub fn set(self, name: &str, value: &str, max_age: Option<u64>) -> Option<HeaderValue> {
+        self.written(name, value, "Lax", max_age)
+    }
+
+    /// The same for a cookie that comes with a form of another site as well, `SameSite=None`: the one cookie of a flow that ends by
+    /// `form_post` (S21). `None` on plain http, where browsers drop such a cookie.
+    pub fn set_for_other_sites(self, name: &str, value: &str, max_age: Option<u64>) -> Option<HeaderValue> {
+        if self.secure { self.written(name, value, "None", max_age) } else { None }
+    }
+
+    fn written(self, name: &str, value: &str, same_site: &str, max_age: Option<u64>) -> Option<HeaderValue> {
         let max_age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
         let secure = if self.secure { "; Secure" } else { "" };
         if !value.bytes().all(is_cookie_octet) {
             return None;
         }
         let name = self.name(name);
-        HeaderValue::try_from(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{max_age}{secure}")).ok()
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}{max_age}{secure}");
+        HeaderValue::try_from(text).ok()
     }
 
     /// A `Set-Cookie` value that takes the cookie away.
@@ -131,6 +142,13 @@ mod tests {
         assert_eq!(plain.read(&headers, "a"), Some("2"));
         assert_eq!(plain.read(&headers, "b"), Some("x=y"));
         assert_eq!(plain.read(&headers, "c"), None);
+    }
+
+    #[test]
+    fn s21_only_https_has_cookies_for_other_sites() {
+        assert_eq!(policy("http://127.0.0.1").set_for_other_sites("a", "1", None), None);
+        let cookie = policy("https://a.example").set_for_other_sites("a", "1", Some(600)).unwrap();
+        assert_eq!(cookie, "__Host-a=1; Path=/; HttpOnly; SameSite=None; Max-Age=600; Secure");
     }
 
     #[test]

@@ -236,13 +236,9 @@ impl Engine {
             };
             provider.strategy.request(cx, http).await?
         };
-        let (to, stash) = match begin {
+        let (to, stash, mode) = match begin {
             Begin::PassThrough => return Ok(Begun::PassThrough),
-            Begin::Redirect { mode: ResponseMode::FormPost, .. } => {
-                let detail = "a callback by form_post is not supported by this engine yet";
-                return Err(Fault::new(FailureKind::Misconfigured, detail));
-            }
-            Begin::Redirect { to, stash, mode: ResponseMode::Query } => (to, stash),
+            Begin::Redirect { to, stash, mode } => (to, stash, mode),
         };
 
         let return_to = params.value("return_to").and_then(|text| ReturnTo::parse(text, &self.site).ok());
@@ -250,6 +246,7 @@ impl Engine {
             provider: id.clone(),
             state: Secret::new(state),
             redirect_uri: provider.redirect_uri.clone(),
+            mode,
             nonce: Secret::new(nonce),
             verifier,
             flow: FlowInfo { return_to, intent, started_at: now },
@@ -304,7 +301,15 @@ impl Engine {
         let known: Vec<&str> = self.cookies.names(headers, COOKIE_PREFIX).collect();
         let surplus = (known.len() + 1).saturating_sub(Self::MAX_PENDING);
         let forgotten = known.iter().take(surplus).filter_map(|name| self.cookies.clear(name));
-        let set = self.cookies.set(&name.cookie, &value, Some(Pending::LIFETIME.as_secs()));
+        let lifetime = Some(Pending::LIFETIME.as_secs());
+        let set = match pending.mode {
+            ResponseMode::Query => self.cookies.set(&name.cookie, &value, lifetime),
+            ResponseMode::FormPost => {
+                let set = self.cookies.set_for_other_sites(&name.cookie, &value, lifetime);
+                let detail = "a provider that answers by form_post needs a site on https";
+                Some(set.ok_or_else(|| Fault::new(FailureKind::Misconfigured, detail))?)
+            }
+        };
         Ok(forgotten.chain(set).collect())
     }
 
@@ -346,6 +351,11 @@ impl Engine {
                 let Some(state) = params.value("state") else { return Err(stateless(callback)) };
                 let pending = self.take(&FlowName::of(state), incoming.headers, finishing).await?;
                 finishing.flow = Some(pending.flow.clone());
+                // A code that was to come in a form has been in a URL, and in every log on the way.
+                if pending.mode == ResponseMode::FormPost && *incoming.method != Method::POST {
+                    let detail = "the provider was asked to answer by a form, and the callback is none";
+                    return Err(Fault::new(FailureKind::InvalidCallbackRequest, detail));
+                }
                 let issuer = strategy.issuer(&pending.stash);
                 pending.finish(callback?, id, &issuer, now)?
             }

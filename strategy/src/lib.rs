@@ -105,7 +105,7 @@
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and
 //! pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
 //! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`] and [`GitHub`] are here.
-//! Callbacks by `form_post` are refused.
+//! There is none for a password yet.
 //!
 //! # Errors
 //!

@@ -41,6 +41,8 @@ pub struct OpenIdSetup {
     pub scope: ScopeSet,
     /// What verifies signatures. Most providers sign with RS256, which needs the feature `aws-lc-rs` of `vestibule-dpop`.
     pub verifier: Arc<dyn Verifier>,
+    /// How the provider is asked to answer; by a form, nothing of the answer is ever in a URL.
+    pub mode: ResponseMode,
     /// More parameters of the authorization request, the same for everybody.
     pub params: Vec<(String, String)>,
     /// Parameters that a person's request may carry over to the provider.
@@ -67,6 +69,7 @@ impl OpenIdSetup {
             client_auth: ClientAuth::SecretBasic(secret),
             scope: "openid profile email".parse().unwrap_or_default(),
             verifier,
+            mode: ResponseMode::Query,
             params: Vec::new(),
             allowed_params: &["login_hint", "prompt", "ui_locales"],
             required_claims: Vec::new(),
@@ -168,9 +171,12 @@ impl OpenId {
             cx,
         );
         to.query_pairs_mut().append_pair("nonce", cx.nonce);
+        if setup.mode == ResponseMode::FormPost {
+            to.query_pairs_mut().append_pair("response_mode", "form_post");
+        }
         // What the document promised when the person left is what holds when they come back.
         let stash = Stash::write(&metadata.authorization_response_iss_parameter_supported)?;
-        Ok(Begin::Redirect { to, stash, mode: ResponseMode::Query })
+        Ok(Begin::Redirect { to, stash, mode: setup.mode })
     }
 
     async fn sign_in(&self, cx: &CallbackCx<'_>, http: &dyn HttpClient) -> Result<Auth, Fault> {

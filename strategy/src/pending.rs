@@ -16,7 +16,7 @@ use crate::failure::{CsrfCause, FailureKind, Fault};
 use crate::flow_store::FlowKey;
 use crate::provider::ProviderId;
 use crate::return_to::ReturnTo;
-use crate::strategy::{IssuerPolicy, Stash};
+use crate::strategy::{IssuerPolicy, ResponseMode, Stash};
 
 /// What the engine remembers of a login between its two phases. [`Pending::finish`] consumes it: nothing begun once can
 /// be finished twice with the same value. Only an [`Engine`](crate::Engine) makes one; in between it is sealed, in the
@@ -30,6 +30,8 @@ pub struct Pending {
     pub state: Secret,
     /// The redirect URI that was sent.
     pub redirect_uri: Url,
+    /// How the provider was asked to answer.
+    pub mode: ResponseMode,
     /// The OpenID Connect `nonce` that was sent.
     pub nonce: Secret,
     /// The PKCE verifier behind the challenge that was sent.
@@ -152,6 +154,7 @@ impl Pending {
             provider: self.provider.as_str(),
             state: self.state.expose(),
             redirect_uri: self.redirect_uri.as_str(),
+            mode: self.mode,
             nonce: self.nonce.expose(),
             verifier: self.verifier.expose(),
             return_to: self.flow.return_to.as_ref().map(|place| Cow::Borrowed(place.as_str())),
@@ -179,6 +182,7 @@ impl Pending {
             provider: record.provider.parse().ok()?,
             state: Secret::new(record.state.to_owned()),
             redirect_uri: record.redirect_uri.parse().ok()?,
+            mode: record.mode,
             nonce: Secret::new(record.nonce.to_owned()),
             verifier: record.verifier.parse().ok()?,
             flow: FlowInfo {
@@ -202,6 +206,8 @@ struct Record<'a> {
     provider: &'a str,
     state: &'a str,
     redirect_uri: &'a str,
+    #[serde(default)]
+    mode: ResponseMode,
     nonce: &'a str,
     verifier: &'a str,
     #[serde(borrow)]
@@ -254,6 +260,7 @@ mod tests {
             provider: "sso".parse().unwrap(),
             state: Secret::new("s1".to_owned()),
             redirect_uri: site().join("/callback").unwrap(),
+            mode: ResponseMode::Query,
             nonce: Secret::new("n1".to_owned()),
             verifier: PkceVerifier::from_entropy([7; 32]),
             flow: FlowInfo {

@@ -1,8 +1,8 @@
 //! What a provider has to give: two phases, and nothing that the engine can do for it.
 
 use http::Method;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use vestibule_oauth_core::{
     BoxFuture, HttpClient, Params, PkceChallenge, PkceVerifier, Secret, Seed, UnixTime,
@@ -173,10 +173,12 @@ pub enum Begin {
 }
 
 /// How a provider sends the person back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResponseMode {
     /// By a redirect, parameters in the query.
+    #[default]
     Query,
     /// By a form that the browser posts. Its flow cookie has to be `SameSite=None`, so it works on https only.
     FormPost,

@@ -10,7 +10,7 @@ use vestibule_oauth_core::seal::SealKeys;
 use vestibule_oauth_core::{HttpErrorKind, Secret, Seed, Trust};
 use vestibule_strategy::{
     Auth, Begun, ClientAuth, Engine, Failure, FlowKeeping, GitHub, Incoming, Intent, IssuerPolicy, OAuth2,
-    OAuth2Setup, ProviderId, Strategy, UserField, UserFields,
+    OAuth2Setup, ProviderId, ResponseMode, Strategy, UserField, UserFields,
 };
 use vestibule_tests::{NOW, ScriptedNetwork, block_on, json as answer, redirect, text};
 
@@ -595,6 +595,60 @@ mod openid {
             let outcome = sso.sign_in_with(rest, |_, _| {});
             assert_eq!(outcome.err().map(|failure| failure.kind().code()), code, "{promised} {rest}");
         }
+    }
+
+    #[test]
+    fn s21_an_answer_by_form_is_taken_as_a_form_and_in_no_other_way() {
+        let mut posts = setup();
+        posts.mode = ResponseMode::FormPost;
+        let sso = Sso::of(posts.clone());
+        let (to, headers) = sso.world.begin("");
+        assert_eq!(sent(&to, "response_mode").as_deref(), Some("form_post"));
+        let (state, nonce) = (sent(&to, "state").unwrap(), sent(&to, "nonce").unwrap());
+        let id_token = jwt(&json!({ "alg": "ES256", "kid": KEY.kid() }), &sso.claims(&nonce), KEY);
+        sso.world.net.answer(
+            "POST",
+            EXCHANGE,
+            ok(json!({ "access_token": TOKEN, "token_type": "Bearer", "id_token": id_token })),
+        );
+        let query = format!("state={state}&code=c");
+        let finish = |method: Method| {
+            let incoming = Incoming::new(&method, &headers, query.as_bytes());
+            let seed = Seed::from_entropy([9; 32]);
+            block_on(sso.world.engine.finish(&sso.world.provider, incoming, seed, NOW, &sso.world.net))
+        };
+        let refused = finish(Method::GET).outcome.unwrap_err();
+        assert_eq!(refused.kind().code(), "invalid_callback_request");
+        assert_eq!(sso.world.net.count("POST", EXCHANGE), 0, "a code that was in a URL is not spent");
+        assert_eq!(finish(Method::POST).outcome.unwrap().uid, "u-1");
+
+        // Only the cookie of such a flow goes along with another site's form, and only on https.
+        let cookie_of = |setup: OpenIdSetup, site: &str| {
+            let engine =
+                Engine::new(site.parse().unwrap(), &SealKeys::new([7; 32], []), FlowKeeping::Cookie).unwrap();
+            let callback = format!("{site}/cb").parse().unwrap();
+            let engine =
+                engine.with_provider("sso".parse().unwrap(), callback, Arc::new(OpenId::new(setup))).unwrap();
+            let (headers, seed) = (HeaderMap::new(), Seed::from_entropy([1; 32]));
+            let incoming = Incoming::new(&Method::GET, &headers, b"");
+            match block_on(engine.begin(
+                &sso.world.provider,
+                incoming,
+                Intent::SignIn,
+                seed,
+                NOW,
+                &sso.world.net,
+            )) {
+                Ok(Begun::Redirect { set_cookies, .. }) => Ok(set_cookies[0].to_str().unwrap().to_owned()),
+                Ok(other) => panic!("{other:?}"),
+                Err(failure) => Err(failure.kind().code()),
+            }
+        };
+        let by_form = cookie_of(posts.clone(), SITE).unwrap();
+        assert!(by_form.contains("SameSite=None") && by_form.contains("Secure"), "{by_form}");
+        let by_query = cookie_of(setup(), SITE).unwrap();
+        assert!(by_query.contains("SameSite=Lax"), "{by_query}");
+        assert_eq!(cookie_of(posts, "http://127.0.0.1:8080").unwrap_err(), "misconfigured");
     }
 
     #[test]

@@ -210,6 +210,8 @@ pub enum FailureKind {
     },
     /// An ID token breaks a rule; the detail says which.
     IdToken,
+    /// What was typed into a form of this site is nobody's: an unknown name and a wrong password look the same.
+    InvalidCredentials,
     /// Userinfo is about somebody else than the ID token.
     UserinfoMismatch,
     /// A server gave no answer.
@@ -308,6 +310,7 @@ impl FailureKind {
             Self::IssuerMismatch => "issuer_mismatch",
             Self::AccountIssuerMismatch => "account_issuer_mismatch",
             Self::TokenEndpoint { .. } => "token_endpoint",
+            Self::InvalidCredentials => "invalid_credentials",
             Self::IdToken => "id_token",
             Self::UserinfoMismatch => "userinfo_mismatch",
             Self::Transport(_) => "transport",
@@ -351,7 +354,10 @@ impl FailureKind {
             | Self::AccountIssuerMismatch
             | Self::MissingHandle
             | Self::InvalidHandle => StatusCode::BAD_REQUEST,
-            Self::CrossSiteRequest | Self::AccessDenied | Self::AccountMismatch => StatusCode::FORBIDDEN,
+            Self::CrossSiteRequest
+            | Self::AccessDenied
+            | Self::AccountMismatch
+            | Self::InvalidCredentials => StatusCode::FORBIDDEN,
             Self::Transport(TransportFault::Timeout) => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderError(_)
             | Self::TokenEndpoint { .. }
@@ -399,6 +405,9 @@ impl FailureKind {
             }
             Self::AccountIssuerMismatch => {
                 "The server that answered is not the one your account belongs to, so it was not trusted. Start again with your handle."
+            }
+            Self::InvalidCredentials => {
+                "That name and password do not belong together. Look for a typing error and try again."
             }
             Self::AccessDenied => {
                 "You said no at your provider, so you are not signed in. Nothing was shared."

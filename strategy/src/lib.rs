@@ -104,8 +104,8 @@
 //!
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and
 //! pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
-//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`] and [`GitHub`] are here.
-//! There is none for a password yet.
+//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`], [`GitHub`] and
+//! [`Identity`] are here.
 //!
 //! # Errors
 //!
@@ -131,6 +131,7 @@ pub mod token;
 mod user_fields;
 mod oauth2;
 mod github;
+mod identity;
 mod id_token;
 mod openid;
 
@@ -144,6 +145,7 @@ pub use failure::{CsrfCause, Failure, FailureKind, Fault, Phase, TransportFault}
 pub use flow_store::{FlowKey, FlowStore, StoredFlow, TakenFlow};
 pub use github::GitHub;
 pub use id_token::{IdToken, IdTokenRules, InvalidIdToken};
+pub use identity::{CredentialsVerifier, Identity, IdentityForm, SubmittedCredentials, VerifiedAccount};
 pub use oauth2::{OAuth2, OAuth2Setup};
 pub use openid::{OpenId, OpenIdSetup};
 pub use pending::{CodeGrant, FlowInfo, Intent, Pending};

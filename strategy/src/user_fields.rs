@@ -113,7 +113,8 @@ impl UserFields {
     }
 }
 
-fn put(info: &mut Info, field: UserField, value: &Value) {
+/// Puts a value where it belongs, unless something is there.
+pub(crate) fn put(info: &mut Info, field: UserField, value: &Value) {
     let text = value.as_str().map(str::trim).filter(|text| (1..=UserFields::MAX_TEXT).contains(&text.len()));
     let slot = match field {
         UserField::Name => &mut info.name,

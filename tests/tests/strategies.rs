@@ -686,3 +686,120 @@ mod openid {
         }
     }
 }
+
+mod identity {
+    use std::sync::Mutex;
+
+    use vestibule_oauth_core::BoxFuture;
+    use vestibule_strategy::{
+        CredentialsVerifier, FailureKind, Fault, Identity, IdentityForm, SubmittedCredentials,
+        VerifiedAccount,
+    };
+
+    use super::*;
+
+    /// Knows Ada, writes down who asked, and can be out of order.
+    #[derive(Default)]
+    struct Accounts {
+        asked: Mutex<Vec<String>>,
+        down: bool,
+    }
+
+    impl CredentialsVerifier for Accounts {
+        fn verify<'a>(
+            &'a self,
+            typed: &'a SubmittedCredentials,
+        ) -> BoxFuture<'a, Result<Option<VerifiedAccount>, Fault>> {
+            self.asked.lock().unwrap().push(format!("{typed:?}"));
+            let right = typed.name == "ada@example.com"
+                && typed.password.as_ref().is_some_and(|secret| secret.same_as(" love lace "));
+            let answer = match self.down {
+                true => Err(Fault::new(FailureKind::StoreUnavailable, "no accounts to be had")),
+                false => Ok(right.then(|| VerifiedAccount::new("account-1"))),
+            };
+            Box::pin(async move { answer })
+        }
+    }
+
+    fn submit(accounts: &Arc<Accounts>, origin: Option<&str>, body: &str) -> Result<Auth, Failure> {
+        let form = IdentityForm::new("email")
+            .nested_in("user")
+            .with(UserField::Email, "email")
+            .with(UserField::FirstName, "first_name")
+            .with(UserField::Location, "location");
+        let world =
+            World::of("form", Identity::new(form, Arc::clone(accounts) as Arc<dyn CredentialsVerifier>));
+        let mut headers = HeaderMap::new();
+        headers.extend(origin.map(|origin| (http::header::ORIGIN, origin.parse().unwrap())));
+        let incoming = Incoming::new(&Method::POST, &headers, body.as_bytes());
+        let seed = Seed::from_entropy([1; 32]);
+        block_on(world.engine.finish(&world.provider, incoming, seed, NOW, &world.net)).outcome
+    }
+
+    #[test]
+    fn a_form_of_this_site_signs_in_whom_the_application_knows() {
+        let accounts = Arc::new(Accounts::default());
+        let body = "user[email]=+ada%40example.com&user[password]=+love+lace+&user[first_name]=Ada&user[location]=++&email=eve";
+        let body = body.replace('[', "%5B").replace(']', "%5D");
+        let auth = submit(&accounts, Some(SITE), &body).unwrap();
+        assert_eq!((auth.uid.as_str(), auth.strategy), ("account-1", "identity"));
+        assert_eq!((auth.info.email.as_deref(), auth.info.email_verified), (Some("ada@example.com"), None));
+        assert_eq!(
+            (auth.info.first_name.as_deref(), auth.info.location),
+            (Some("Ada"), None),
+            "blank is nothing"
+        );
+        assert!(
+            auth.extra.raw.is_empty() && auth.credentials.other.is_empty(),
+            "no password goes on from here"
+        );
+        let asked = accounts.asked.lock().unwrap().join("");
+        assert!(!asked.contains("love"), "{asked}");
+    }
+
+    #[test]
+    fn whatever_is_wrong_looks_the_same_and_another_site_asks_nobody() {
+        let field = |name: &str, value: &str| format!("user%5B{name}%5D={value}");
+        let (ada, right) = (field("email", "ada%40example.com"), field("password", "+love+lace+"));
+        let bad = Some("invalid_credentials");
+        for (row, origin, body, code) in [
+            ("right", Some(SITE), format!("{ada}&{right}"), None),
+            (
+                "repeated rightly",
+                Some(SITE),
+                format!("{ada}&{right}&{}", field("password_confirmation", "+love+lace+")),
+                None,
+            ),
+            ("a wrong password", Some(SITE), format!("{ada}&{}", field("password", "x")), bad),
+            ("nobody", Some(SITE), format!("{}&{right}", field("email", "eve")), bad),
+            ("no name", Some(SITE), right.clone(), bad),
+            ("no password", Some(SITE), ada.clone(), bad),
+            (
+                "repeated wrongly",
+                Some(SITE),
+                format!("{ada}&{right}&{}", field("password_confirmation", "x")),
+                bad,
+            ),
+            ("twice", Some(SITE), format!("{ada}&{ada}&{right}"), Some("duplicate_param")),
+            ("another site", Some("https://evil.test"), format!("{ada}&{right}"), Some("cross_site_request")),
+            ("nobody says where from", None, format!("{ada}&{right}"), Some("cross_site_request")),
+        ] {
+            let accounts = Arc::new(Accounts::default());
+            let outcome = submit(&accounts, origin, &body);
+            assert_eq!(
+                outcome.as_ref().err().map(|failure| failure.kind().code()),
+                code,
+                "{row}: {outcome:?}"
+            );
+            if code == Some("cross_site_request") {
+                assert!(accounts.asked.lock().unwrap().is_empty(), "{row}");
+            }
+        }
+        let down = Arc::new(Accounts { down: true, ..Accounts::default() });
+        let failure = submit(&down, Some(SITE), &format!("{ada}&{right}")).unwrap_err();
+        assert_eq!(
+            (failure.kind().code(), failure.kind().status().as_u16()),
+            ("temporarily_unavailable", 503)
+        );
+    }
+}

@@ -100,6 +100,38 @@
 //! ([`PushRequest`], [`Pushed`]), the exchange of a code or a refresh token and giving tokens back ([`token`]), all of them
 //! sent by a [`Backchannel`], which adds the client's authentication and the DPoP proof and follows one wish for a nonce.
 //!
+//! # Coming from Ueberauth
+//!
+//! | Ueberauth | here |
+//! | --- | --- |
+//! | `plug Ueberauth`, `providers` | [`Engine::with_provider`], at run time and not when the application is compiled; the same strategy any number of times |
+//! | `{module, opts}` | a value: `OAuth2::new(setup)`. Options are its fields, with types |
+//! | `base_path`, `request_path`, `callback_path`, `callback_methods` | the application's routes. There is no table of paths in the engine yet |
+//! | `callback_url`, `callback_scheme`, `callback_port`, `request_scheme`, `request_port` | the redirect URI that [`Engine::with_provider`] is given. No URL is ever made from `Host` or `X-Forwarded-*` |
+//! | `callback_params` | [`Strategy::allowed_params`] for what goes to the provider; what the application needs again is `return_to` |
+//! | `ignores_csrf_attack` | [`CsrfGuard::SameOriginPost`]: a form of this site is told from another's, instead of taking either |
+//! | `state_param_cookie_same_site` | `Lax`, and `None` for the one flow that ends by a form ([`ResponseMode::FormPost`]) |
+//! | `run_request/4`, `run_callback/4` | [`Engine::begin`], [`Engine::finish`] |
+//! | `handle_request!` | [`Strategy::request`], which may ask the network |
+//! | `handle_callback!`, `uid`, `info`, `credentials`, `extra` | [`Strategy::callback`], which gives the whole [`Auth`] or a [`Fault`] |
+//! | `handle_cleanup!` | the engine's: a flow is over, and its cookie gone, whatever came of it |
+//! | `redirect!` | [`Begin::Redirect`], answered with 303 |
+//! | a request phase that returns the connection | [`Begin::PassThrough`] |
+//! | `conn.assigns.ueberauth_auth`, `ueberauth_failure` | [`Finished::outcome`] |
+//! | `Auth`: `uid provider strategy info credentials extra` | [`Auth`], with the `issuer` besides |
+//! | `Auth.valid?` | [`Auth::is_valid`] |
+//! | `Info`: all twelve fields | [`Info`], with `email_verified` besides |
+//! | `Credentials`: `token refresh_token token_type secret expires expires_at scopes other` | [`Credentials`]; `expires` is [`Credentials::expires`]; no part is shown by `Debug` |
+//! | `Extra.raw_info` | [`Extra::raw`], which never holds a password |
+//! | `Failure.errors`, `message_key`, `message` | one [`Failure`]: [`FailureKind::code`], [`Failure::for_person`], [`Failure::detail`], and a status. A list of errors had one in all known strategies |
+//! | `set_errors!`, `error` | [`Fault::new`], [`Fault::with_hint`] |
+//! | `with_state_param`, `add_state_param` | nothing to remember: `state`, PKCE, `nonce` and `iss` are the engine's |
+//! | the cookie `ueberauth.state_param` | one sealed cookie for each flow, bound to its provider, with an end |
+//! | `options`, `strategy_name`, `strategy`, `callback_url` helpers | [`RequestCx`], [`CallbackCx`] |
+//! | `Ueberauth.Strategy.Identity` | [`Identity`]: fields and nesting are [`IdentityForm`]'s, blank fields are none, and the password goes to a [`CredentialsVerifier`] and nowhere else |
+//! | `ueberauth_github` | [`GitHub`]; the account is the id, a scope in the link is not taken, an address counts if it is verified |
+//! | `ueberauth_google` | [`OpenIdSetup::google`]; the ID token is verified; `hd` is a claim that may be required |
+//!
 //! # What is not here
 //!
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and

@@ -15,6 +15,7 @@
 //! assert!(property::ALL.iter().any(|(name, _)| *name == "handle"));
 //! ```
 
+mod id_token;
 mod identity;
 mod key;
 mod login;
@@ -29,6 +30,7 @@ mod token;
 mod token_requests;
 mod token_signed;
 
+pub use id_token::id_token;
 pub use identity::{did_document, txt_answer, well_known};
 pub use key::{base64url, jwk, jwk_set, nonce_memory};
 pub use login::{callback, sealed_cookie};
@@ -54,7 +56,7 @@ macro_rules! all {
 
 all! {
     at_uri base64url basic_header callback client_assertion client_metadata cookie_header did did_document error_response
-    handle issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
+    handle id_token issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
     permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to scope sealed
     sealed_cookie server_metadata server_origin session_record target_uri token_answer token_form token_proof token_requests
     txt_answer well_known

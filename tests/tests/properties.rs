@@ -21,8 +21,8 @@ use vestibule_dpop::{
 use vestibule_oauth_core::client_metadata::{self, RuleSet};
 use vestibule_oauth_core::{ResourceMetadata, Secret, ServerMetadata, Transport};
 use vestibule_storage::MasterSecret;
-use vestibule_strategy::{Pushed, TokenAnswer};
-use vestibule_tests::oauth::{Ask, At, Ground, Lab, roster, sign};
+use vestibule_strategy::{IdToken, IdTokenRules, Pushed, TokenAnswer};
+use vestibule_tests::oauth::{Ask, At, Ground, Key, Lab, roster, sign};
 use vestibule_tests::property::{self, Property};
 use vestibule_tests::{NOW, block_on};
 
@@ -43,7 +43,7 @@ macro_rules! properties {
 
 properties! {
     at_uri base64url basic_header callback client_assertion client_metadata cookie_header did did_document error_response
-    handle issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
+    handle id_token issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
     permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to scope sealed
     sealed_cookie server_metadata server_origin session_record target_uri token_answer token_form token_proof token_requests
     txt_answer well_known
@@ -130,11 +130,36 @@ fn the_corpus_holds_what_is_accepted() {
     serde_json::from_slice::<NonceMemory>(&file("nonce_memory/eight")).unwrap();
     MasterSecret::parse(&text("master_secret/two")).unwrap();
 
+    let two = |name: &str| text(name).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (keys, access_token) = (JwkSet::parse(Key(70).jwks()).unwrap(), Secret::new("at-1".to_owned()));
+    let rules = IdTokenRules {
+        issuers: &["https://sso.test".to_owned()],
+        client_id: "our-app",
+        nonce: "n-1",
+        access_token: &access_token,
+        algorithms: &[Algorithm::Es256],
+        now: NOW,
+    };
+    for good in [
+        "good",
+        "no_kid",
+        "typ",
+        "aud_list",
+        "aud_two_azp",
+        "at_hash",
+        "exp_59",
+        "iat_60",
+        "nbf_60",
+        "sub_255",
+    ] {
+        let (header, claims) = two(&format!("id_token/{good}"));
+        IdToken::verify(&sign(&header, &claims, Key(70)), &keys, &AwsLcVerifier, &rules).unwrap();
+    }
+
     let lab = Lab::new();
     let ground: &dyn Ground = &lab;
     let form = || Ask::post(ground.url(At::Token)).field("grant_type", "client_credentials");
     let given = |ask: Ask| assert_eq!(block_on(ground.send(ask)).said(), "200");
-    let two = |name: &str| text(name).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let (_, body) = two("token_form/post");
     given(form().body(body));
     given(form().basic_as_it_stands(&text("basic_header/machine")));

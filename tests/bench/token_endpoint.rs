@@ -7,6 +7,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -119,6 +120,8 @@ fn request(c: &mut Criterion) {
     let lab = Lab::new();
     let at: &dyn Ground = &lab;
     let mut group = c.benchmark_group("request");
+    // A store in memory keeps a million tokens, and two seconds of these are most of them.
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
     let answer = |request: &Request<Bytes>| {
         let answer = block_on(lab.endpoint().token(request, &Entropy::new(fresh()), lab.now(), lab.ports()));
         assert_eq!(answer.response.status(), 200);

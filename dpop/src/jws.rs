@@ -142,20 +142,12 @@ impl<'a> Compact<'a> {
     /// # Errors
     /// [`InvalidJws`] says which rule is broken.
     pub fn parse(text: &'a str, limit: usize) -> Result<Self, InvalidJws> {
-        if text.len() > limit.min(Self::MAX_LENGTH) {
-            return Err(InvalidJws::TooLong);
-        }
-        let (input, signature) = text.rsplit_once('.').ok_or(InvalidJws::Parts)?;
-        let (header, payload) = input.split_once('.').ok_or(InvalidJws::Parts)?;
-        if payload.contains('.') {
-            return Err(InvalidJws::Parts);
-        }
-        let header = base64url::decode(header).ok_or(InvalidJws::HeaderEncoding)?;
+        let parts = Parts::split(text, limit)?;
         Ok(Self {
-            input,
-            header: Header::parse(&header)?,
-            payload: base64url::decode(payload).ok_or(InvalidJws::PayloadEncoding)?,
-            signature: base64url::decode(signature).ok_or(InvalidJws::SignatureEncoding)?,
+            input: parts.input,
+            header: Header::decode(parts.header)?,
+            payload: parts.payload()?,
+            signature: parts.signature()?,
         })
     }
 
@@ -189,6 +181,38 @@ impl<'a> Compact<'a> {
     }
 }
 
+/// The three parts of a signed text, as they were written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    /// What the signature covers: header, dot, payload.
+    pub(crate) input: &'a str,
+    pub(crate) header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn split(text: &'a str, limit: usize) -> Result<Self, InvalidJws> {
+        if text.len() > limit.min(Compact::MAX_LENGTH) {
+            return Err(InvalidJws::TooLong);
+        }
+        let (input, signature) = text.rsplit_once('.').ok_or(InvalidJws::Parts)?;
+        let (header, payload) = input.split_once('.').ok_or(InvalidJws::Parts)?;
+        if payload.contains('.') {
+            return Err(InvalidJws::Parts);
+        }
+        Ok(Self { input, header, payload, signature })
+    }
+
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, InvalidJws> {
+        base64url::decode(self.payload).ok_or(InvalidJws::PayloadEncoding)
+    }
+
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, InvalidJws> {
+        base64url::decode(self.signature).ok_or(InvalidJws::SignatureEncoding)
+    }
+}
+
 /// The members of a protected header that matter here. `jku`, `x5u` and `x5c` are passed over: no key is ever fetched
 /// from where a stranger says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -200,6 +224,11 @@ pub struct Header {
 }
 
 impl Header {
+    /// Reads the first part of a signed text.
+    pub(crate) fn decode(text: &str) -> Result<Self, InvalidJws> {
+        Self::parse(&base64url::decode(text).ok_or(InvalidJws::HeaderEncoding)?)
+    }
+
     fn parse(json: &[u8]) -> Result<Self, InvalidJws> {
         let members = Members::parse(json).map_err(|fault| match fault {
             Fault::Syntax | Fault::TooMany => InvalidJws::HeaderJson,

@@ -1,5 +1,6 @@
 //! Proofs read from requests of strangers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
@@ -9,8 +10,9 @@ use vestibule_oauth_core::UnixTime;
 use crate::algorithm::Algorithm;
 use crate::claims::{Claims, InvalidClaims};
 use crate::jwk::Thumbprint;
-use crate::jws::{Compact, InvalidJws, InvalidSignature};
+use crate::jws::{InvalidJws, Parts};
 use crate::key::PROOF_TYPE;
+use crate::known::{KnownHeader, KnownHeaders};
 use crate::nonce::NonceIssuer;
 use crate::proof::AccessTokenHash;
 use crate::sha256::sha256;
@@ -49,6 +51,7 @@ pub struct Expected<'a> {
     nonce: NonceRule<'a>,
     token_hash: Option<AccessTokenHash>,
     thumbprint: Option<&'a Thumbprint>,
+    known: Option<&'a KnownHeaders>,
 }
 
 impl<'a> Expected<'a> {
@@ -63,6 +66,7 @@ impl<'a> Expected<'a> {
             nonce: NonceRule::Ignored,
             token_hash: None,
             thumbprint: None,
+            known: None,
         }
     }
 
@@ -96,6 +100,12 @@ impl<'a> Expected<'a> {
         self
     }
 
+    /// The same, with headers remembered from one proof of a client to the next.
+    pub const fn with_known_headers(mut self, known: &'a KnownHeaders) -> Self {
+        self.known = Some(known);
+        self
+    }
+
     /// Reads a proof and holds it to all of this, the signature last because it costs most. What is left to do is to
     /// remember [`VerifiedProof::replay_key`].
     ///
@@ -107,17 +117,26 @@ impl<'a> Expected<'a> {
         verifier: &(impl Verifier + ?Sized),
         now: UnixTime,
     ) -> Result<VerifiedProof, InvalidProof> {
-        let jws = Compact::parse(text, MAX_LENGTH)?;
-        if !jws.header().is_type(PROOF_TYPE) {
+        let parts = Parts::split(text, MAX_LENGTH)?;
+        let read = self.known.and_then(|known| known.get(parts.header));
+        let is_new = read.is_none();
+        let read = match read {
+            Some(known) => known,
+            None => Arc::new(KnownHeader::read(parts.header)?),
+        };
+        let (payload, signature) = (parts.payload()?, parts.signature()?);
+        if !read.header.is_type(PROOF_TYPE) {
             return Err(InvalidProof::OtherType);
         }
-        let algorithm = jws.header().algorithm();
+        let algorithm = read.header.algorithm();
         if !self.algorithms.contains(&algorithm) {
             return Err(InvalidProof::NotAllowed(algorithm));
         }
-        let key = jws.header().jwk().ok_or(InvalidProof::NoKey)?;
+        let (Some(key), Some(thumbprint)) = (read.header.jwk(), &read.thumbprint) else {
+            return Err(InvalidProof::NoKey);
+        };
 
-        let claims = Claims::parse(jws.payload())?;
+        let claims = Claims::parse(&payload)?;
         let id = claims.text("jti")?;
         if id.is_empty() || id.len() > MAX_ID_LENGTH {
             return Err(InvalidProof::IdLength);
@@ -136,16 +155,16 @@ impl<'a> Expected<'a> {
                 Some(_) => {}
             }
         }
-        let thumbprint = key.thumbprint();
-        if self.thumbprint.is_some_and(|expected| *expected != thumbprint) {
+        if self.thumbprint.is_some_and(|expected| expected != thumbprint) {
             return Err(InvalidProof::OtherKey);
         }
 
-        jws.verify(verifier, key, self.algorithms).map_err(|error| match error {
-            InvalidSignature::NotAllowed(algorithm) => InvalidProof::NotAllowed(algorithm),
-            InvalidSignature::Refused(error) => InvalidProof::Signature(error),
-        })?;
-        Ok(VerifiedProof { id: id.to_owned(), thumbprint, made, expires })
+        let verified = verifier.verify(algorithm, key, parts.input.as_bytes(), &signature);
+        verified.map_err(InvalidProof::Signature)?;
+        if let Some(known) = self.known.filter(|_| is_new) {
+            known.keep(&read);
+        }
+        Ok(VerifiedProof { id: id.to_owned(), thumbprint: thumbprint.clone(), made, expires })
     }
 
     /// When the proof was made, and until when it could be accepted again.

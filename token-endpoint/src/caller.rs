@@ -205,7 +205,8 @@ impl Caller {
         };
         let expected = Expected::new(&Method::POST, target)
             .with_algorithms(endpoint.profile().assertion_algorithms())
-            .with_nonce(rule);
+            .with_nonce(rule)
+            .with_known_headers(endpoint.known_headers());
         let proof = expected.read(text, &DefaultVerifier, now).map_err(Denial::Proof)?;
         if endpoint.profile().is_atproto() && self.key.as_ref() == Some(proof.thumbprint()) {
             return Err(Denial::ProofKeyIsClientKey);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use url::Url;
-use vestibule_dpop::{InvalidTargetUri, JwkSet, NonceIssuer, NonceKeys, TargetUri};
+use vestibule_dpop::{InvalidTargetUri, JwkSet, KnownHeaders, NonceIssuer, NonceKeys, TargetUri};
 use vestibule_oauth_core::{Issuer, ScopeSet, Secret};
 
 use crate::access_token::{TokenKey, TokenKeys};
@@ -42,6 +42,7 @@ pub struct Endpoint {
     setup: EndpointSetup,
     targets: Targets,
     keys: RwLock<Arc<EndpointKeys>>,
+    known_headers: KnownHeaders,
 }
 
 /// What an authorization server is made of.
@@ -205,7 +206,7 @@ impl Endpoint {
         if setup.grant_types.contains(&GrantType::DEVICE_CODE) && urls.device_verification.is_none() {
             return Err(InvalidSetup::NoVerification);
         }
-        Ok(Self { setup, targets, keys: RwLock::new(Arc::new(keys)) })
+        Ok(Self { setup, targets, keys: RwLock::new(Arc::new(keys)), known_headers: KnownHeaders::default() })
     }
 
     /// Who it is.
@@ -231,6 +232,11 @@ impl Endpoint {
     /// Its keys, as they are now.
     pub fn keys(&self) -> Arc<EndpointKeys> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The headers of proofs that clients came with before.
+    pub(crate) const fn known_headers(&self) -> &KnownHeaders {
+        &self.known_headers
     }
 
     /// Takes up other keys, as after a rotation. Requests that are under way go on with those they began with.

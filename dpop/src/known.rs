@@ -1,9 +1,10 @@
 //! Headers of proofs, read once for each key.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::jwk::Thumbprint;
+use crate::jwk::{Jwk, Thumbprint};
 use crate::jws::{Header, InvalidJws};
 
 /// Remembers the headers of proofs that verified. A client's proofs all begin with the same header, which holds nothing
@@ -11,7 +12,8 @@ use crate::jws::{Header, InvalidJws};
 ///
 /// It decides nothing. Every rule about headers is applied to a known one as to a new one, and a proof is verified
 /// whether its header is known or not; only what was verified is remembered, so that a stranger without a key leaves no
-/// trace. The memory is bounded: a header that finds its place taken takes it over.
+/// trace. The memory is bounded: a header that finds its place taken takes it over, and one of more than 1024 octets, which
+/// holds more than a key, is not kept.
 ///
 /// ```
 /// use http::Method;
@@ -30,51 +32,54 @@ use crate::jws::{Header, InvalidJws};
 /// }
 /// ```
 pub struct KnownHeaders {
-    places: Box<[Mutex<Option<Arc<KnownHeader>>>]>,
+    places: Box<[Place]>,
 }
+
+/// A header as it was written, and as it was read.
+type Place = Mutex<Option<(Box<str>, Arc<ProofHeader>)>>;
 
 /// A header and all that follows from it.
 #[derive(Debug)]
-pub(crate) struct KnownHeader {
-    text: Box<str>,
+pub(crate) struct ProofHeader {
     pub(crate) header: Header,
     /// Of the key in the header, if there is one.
     pub(crate) thumbprint: Option<Thumbprint>,
 }
 
-impl KnownHeader {
+impl ProofHeader {
     pub(crate) fn read(text: &str) -> Result<Self, InvalidJws> {
         let header = Header::decode(text)?;
-        let thumbprint = header.jwk().map(crate::jwk::Jwk::thumbprint);
-        Ok(Self { text: text.into(), header, thumbprint })
+        let thumbprint = header.jwk().map(Jwk::thumbprint);
+        Ok(Self { header, thumbprint })
     }
 }
 
 impl KnownHeaders {
-    /// Room for `places` headers, at least one, of about 500 octets each for P-256.
+    /// Room for this many headers, at least one. One of a P-256 key takes about 500 octets.
     pub fn new(places: usize) -> Self {
         Self { places: std::iter::repeat_with(Mutex::default).take(places.max(1)).collect() }
     }
 
-    pub(crate) fn get(&self, text: &str) -> Option<Arc<KnownHeader>> {
+    pub(crate) fn get(&self, text: &str) -> Option<Arc<ProofHeader>> {
         let place = self.place(text)?.lock().unwrap_or_else(PoisonError::into_inner);
-        place.as_ref().filter(|known| *known.text == *text).cloned()
+        place.as_ref().filter(|(known, _)| **known == *text).map(|(_, read)| Arc::clone(read))
     }
 
-    pub(crate) fn keep(&self, known: &Arc<KnownHeader>) {
-        if let Some(place) = self.place(&known.text) {
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(known));
+    pub(crate) fn keep(&self, text: &str, read: &Arc<ProofHeader>) {
+        if let Some(place) = self.place(text) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((text.into(), Arc::clone(read)));
         }
     }
 
-    /// By FNV-1a, eight octets at a time. Whoever makes keys that meet another's place slows that one down and no more.
-    fn place(&self, text: &str) -> Option<&Mutex<Option<Arc<KnownHeader>>>> {
-        let hash = text.as_bytes().chunks(8).fold(0xcbf2_9ce4_8422_2325_u64, |hash, chunk| {
-            let word = chunk.iter().fold(0, |word, octet| word << 8 | u64::from(*octet));
-            (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let places = self.places.len() as u64;
-        self.places.get(usize::try_from((hash ^ hash >> 32) % places).ok()?)
+    /// Where this header is, if it is anywhere. The hash is the same in every process: whoever makes a key whose header meets
+    /// another's place slows that one down and no more.
+    fn place(&self, text: &str) -> Option<&Place> {
+        if text.len() > MAX_LENGTH {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        self.places.get(usize::try_from(hasher.finish() % self.places.len() as u64).ok()?)
     }
 }
 
@@ -91,13 +96,19 @@ impl fmt::Debug for KnownHeaders {
     }
 }
 
+/// In octets of base64url: a header with an RSA key of 4096 bits takes some 1000, one with a P-256 key 250.
+const MAX_LENGTH: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use http::Method;
     use vestibule_oauth_core::UnixTime;
 
     use super::*;
-    use crate::{Algorithm, Es256Secret, Expected, InvalidProof, P256Verifier, Proof, ProofKey, TargetUri};
+    use crate::{
+        Algorithm, Compact, Es256Secret, Expected, InvalidProof, P256Signer, P256Verifier, Proof, ProofKey,
+        ProtectedHeader, Signer, TargetUri,
+    };
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -167,5 +178,22 @@ mod tests {
         }
         let held = proofs.iter().filter(|(_, text)| known.get(header(text)).is_some()).count();
         assert_eq!(held, 1);
+    }
+    #[test]
+    fn a_long_header_is_accepted_and_not_kept() {
+        let (known, target) = (KnownHeaders::new(8), target());
+        let expected = Expected::new(&Method::POST, &target).with_known_headers(&known);
+        let signer = P256Signer::from_secret(&Es256Secret::from_entropy([7; 32]));
+        let (_, text) = proof(7);
+        let payload = Compact::parse(&text, text.len()).unwrap().payload().to_owned();
+        let signed = |kid: &str| {
+            let header = ProtectedHeader::new(&signer).with_typ("dpop+jwt").with_kid(kid);
+            header.with_jwk(signer.public_key()).encode().sign(&payload, &signer).unwrap()
+        };
+        for (kid, kept) in [("k".to_owned(), true), ("k".repeat(1000), false)] {
+            let text = signed(&kid);
+            expected.read(&text, &P256Verifier, NOW).unwrap();
+            assert_eq!(known.get(header(&text)).is_some(), kept);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::claims::{Claims, InvalidClaims};
 use crate::jwk::Thumbprint;
 use crate::jws::{InvalidJws, Parts};
 use crate::key::PROOF_TYPE;
-use crate::known::{KnownHeader, KnownHeaders};
+use crate::known::{KnownHeaders, ProofHeader};
 use crate::nonce::NonceIssuer;
 use crate::proof::AccessTokenHash;
 use crate::sha256::sha256;
@@ -122,7 +122,7 @@ impl<'a> Expected<'a> {
         let is_new = read.is_none();
         let read = match read {
             Some(known) => known,
-            None => Arc::new(KnownHeader::read(parts.header)?),
+            None => Arc::new(ProofHeader::read(parts.header)?),
         };
         let (payload, signature) = (parts.payload()?, parts.signature()?);
         if !read.header.is_type(PROOF_TYPE) {
@@ -162,7 +162,7 @@ impl<'a> Expected<'a> {
         let verified = verifier.verify(algorithm, key, parts.input.as_bytes(), &signature);
         verified.map_err(InvalidProof::Signature)?;
         if let Some(known) = self.known.filter(|_| is_new) {
-            known.keep(&read);
+            known.keep(parts.header, &read);
         }
         Ok(VerifiedProof { id: id.to_owned(), thumbprint: thumbprint.clone(), made, expires })
     }

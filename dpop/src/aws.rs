@@ -1,10 +1,13 @@
 //! ES256, RS256 and PS256 by AWS-LC. It draws its own randomness when it signs: the one exception among these crates.
 
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
-    RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+    RsaKeyPair, RsaPublicKeyComponents,
 };
 use zeroize::Zeroize;
 
@@ -135,7 +138,8 @@ impl Verifier for AwsLcVerifier {
     ) -> Result<(), VerifyError> {
         let verified = match (algorithm, key.material()) {
             (Algorithm::Es256, KeyMaterial::P256 { x, y }) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, sec1(x, y)).verify(input, signature)
+                let loaded = key.loaded().p256(x, y).ok_or(VerifyError::Signature)?;
+                loaded.verify_sig(input, signature)
             }
             (Algorithm::Rs256, KeyMaterial::Rsa { n, e }) => {
                 RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, input, signature)
@@ -146,6 +150,38 @@ impl Verifier for AwsLcVerifier {
             _ => return Err(VerifyError::OtherKey(algorithm)),
         };
         verified.map_err(|_| VerifyError::Signature)
+    }
+}
+
+/// A P-256 key as AWS-LC wants it, loaded when it first verifies and kept with its [`Jwk`]: loading costs a look at the
+/// curve and several allocations. RSA keys are loaded each time, since nothing public keeps them loaded from their numbers.
+///
+/// It follows from the numbers beside it, so that any two are equal.
+#[derive(Clone, Default)]
+pub(crate) struct LoadedKey(OnceLock<Arc<ParsedPublicKey>>);
+
+impl LoadedKey {
+    /// `None` if AWS-LC has no memory left: it takes every point of the curve.
+    fn p256(&self, x: &[u8; 32], y: &[u8; 32]) -> Option<&ParsedPublicKey> {
+        if let Some(loaded) = self.0.get() {
+            return Some(loaded);
+        }
+        let loaded = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, sec1(x, y)).ok()?;
+        Some(self.0.get_or_init(|| Arc::new(loaded)))
+    }
+}
+
+impl PartialEq for LoadedKey {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LoadedKey {}
+
+impl fmt::Debug for LoadedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoadedKey")
     }
 }
 
@@ -187,6 +223,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_loaded_key_is_the_same_key() {
+        let keys = [7, 8].map(|seed| P256Signer::from_secret(&Es256Secret::from_entropy([seed; 32])));
+        let [key, other] = keys.each_ref().map(|signer| signer.public_key().clone());
+        let signature = keys[0].sign(b"input").unwrap();
+        let verify = |key: &Jwk| AwsLcVerifier.verify(Algorithm::Es256, key, b"input", signature.as_ref());
+        for _ in 0..2 {
+            assert_eq!(verify(&key), Ok(()));
+            assert_eq!(verify(&key.clone()), Ok(()));
+            assert_eq!(verify(&other), Err(VerifyError::Signature));
+        }
+        assert_eq!(key, *keys[0].public_key()); // one has verified
+        assert_ne!(key, other); // both have
     }
 
     #[test]

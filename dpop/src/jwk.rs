@@ -32,7 +32,11 @@ use crate::sha256::sha256;
 /// [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517
 /// [RFC 7518, section 6]: https://www.rfc-editor.org/rfc/rfc7518#section-6
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Jwk(Kind);
+pub struct Jwk {
+    kind: Kind,
+    #[cfg(feature = "aws-lc-rs")]
+    loaded: crate::aws::LoadedKey,
+}
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Kind {
@@ -83,7 +87,7 @@ impl Jwk {
     pub fn p256(x: [u8; 32], y: [u8; 32]) -> Result<Self, InvalidJwk> {
         // The one look at the curve, whichever backend verifies later; both look again when they load the point.
         match p256::ecdsa::VerifyingKey::from_sec1_bytes(&sec1(&x, &y)) {
-            Ok(_) => Ok(Self(Kind::P256 { x, y })),
+            Ok(_) => Ok(Self::of(Kind::P256 { x, y })),
             Err(_) => Err(InvalidJwk::NotOnCurve),
         }
     }
@@ -93,7 +97,7 @@ impl Jwk {
         use p256::elliptic_curve::point::AffineCoordinates;
 
         let point = key.as_affine();
-        Self(Kind::P256 { x: point.x().into(), y: point.y().into() })
+        Self::of(Kind::P256 { x: point.x().into(), y: point.y().into() })
     }
 
     /// The RSA key of this modulus and exponent, both big-endian without leading zeros.
@@ -113,13 +117,27 @@ impl Jwk {
             [] | [0, ..] => Err(InvalidJwk::Integer("e")),
             [1] => Err(InvalidJwk::Exponent),
             [.., last] if last % 2 == 0 || e.len() > MAX_EXPONENT_OCTETS => Err(InvalidJwk::Exponent),
-            _ => Ok(Self(Kind::Rsa { n, e })),
+            _ => Ok(Self::of(Kind::Rsa { n, e })),
         }
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            #[cfg(feature = "aws-lc-rs")]
+            loaded: crate::aws::LoadedKey::default(),
+        }
+    }
+
+    /// The key as AWS-LC has loaded it.
+    #[cfg(feature = "aws-lc-rs")]
+    pub(crate) const fn loaded(&self) -> &crate::aws::LoadedKey {
+        &self.loaded
     }
 
     /// The numbers of the key.
     pub fn material(&self) -> KeyMaterial<'_> {
-        match &self.0 {
+        match &self.kind {
             Kind::P256 { x, y } => KeyMaterial::P256 { x, y },
             Kind::Rsa { n, e } => KeyMaterial::Rsa { n, e },
         }
@@ -127,7 +145,7 @@ impl Jwk {
 
     /// Whether this kind of key is used with that algorithm.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
-        match (&self.0, algorithm) {
+        match (&self.kind, algorithm) {
             (Kind::P256 { .. }, Algorithm::Es256)
             | (Kind::Rsa { .. }, Algorithm::Rs256 | Algorithm::Ps256) => true,
             (Kind::P256 { .. }, Algorithm::Rs256 | Algorithm::Ps256)
@@ -146,7 +164,7 @@ impl Jwk {
     }
 
     fn write_members(&self, out: &mut String) {
-        match &self.0 {
+        match &self.kind {
             Kind::P256 { x, y } => {
                 out.push_str(r#""crv":"P-256","kty":"EC","x":""#);
                 base64url::encode_into(x, out);

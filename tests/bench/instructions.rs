@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use bytes::Bytes;
-use http::Request;
-use vestibule_tests::oauth::{Ask, At, Ground, Key, Live, Reply};
+use http::{Method, Request};
+use url::Url;
+use vestibule_dpop::{Es256Secret, Proof, ProofKey, sha256};
+use vestibule_tests::oauth::{Ask, At, Ground, Key, Live, Reply, fresh};
 use vestibule_tests::{Folder, Peers, PeersConfig, VestibuleConfig};
 use wire::{Bare, Wire};
 
@@ -78,6 +80,19 @@ async fn main() -> ExitCode {
     })
     .await;
 
+    let url: Url = at.url(At::Token).parse().expect("the URL of the endpoint");
+    let mut number = 0_u64;
+    let of_new_keys = count(address, id, &dump, |reply| {
+        if let Some(newer) = reply.header("dpop-nonce") {
+            newer.clone_into(&mut nonce);
+        }
+        number += 1;
+        let key = ProofKey::from_secret(Es256Secret::from_entropy(sha256(number.to_be_bytes())));
+        let proof = Proof::new(&Method::POST, &url, fresh(), at.now()).with_nonce(&nonce);
+        machine.clone().header("dpop", &key.prove(&proof).expect("a proof")).into_request()
+    })
+    .await;
+
     println!("user-space instructions per request");
     println!("  bare hyper, a constant answer   {bare_cost:>9}");
     println!("  a bare signature verified       {signature:>9}");
@@ -91,6 +106,7 @@ async fn main() -> ExitCode {
         let ratio = cost as f64 / bare_cost as f64;
         println!("  {what:<30}  {cost:>9}   at most {bound:>9}   {ratio:.2} x bare");
     }
+    println!("  the same, each of a new key     {of_new_keys:>9}");
     if bounds.iter().all(|(_, cost, bound)| cost <= bound) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -1,7 +1,7 @@
 //! How long a token request takes when many tokens are live: the 99th percentile over sixteen keep-alive connections, beside that of a
 //! constant answer of bare hyper, in turns. Ends with 1 when it is more than twice as long.
 //!
-//! `cargo build --release --bins --examples -p vestibule -p vestibule-tests && cargo run --release -p vestibule-tests --example latency -- [TOKENS]`,
+//! `cargo build --release --bins --examples -p vestibule-server-hyper -p vestibule-tests && target/release/examples/latency [TOKENS]`,
 //! after `tests/run` has installed the peers. The default is 400,000 tokens. Wants a machine with little else to do.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]

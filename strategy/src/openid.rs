@@ -127,6 +127,18 @@ pub struct OpenId {
 struct Known {
     metadata: Option<(Arc<ServerMetadata>, UnixTime)>,
     keys: Option<Keys>,
+    /// When keys that were still good were fetched again, because one was not among them.
+    asked_again_at: Option<UnixTime>,
+}
+
+impl Known {
+    fn may_ask_again(&mut self, now: UnixTime) -> bool {
+        let may = self.asked_again_at.is_none_or(|last| now.since(last) >= KEYS_AGAIN_AFTER);
+        if may {
+            self.asked_again_at = Some(now);
+        }
+        may
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -281,7 +293,8 @@ impl OpenId {
         Ok(metadata)
     }
 
-    /// The provider's keys: those that are kept, unless they are too old, or were fetched at `outdated` and a minute is over.
+    /// The provider's keys: those that are kept, unless they are too old, or are those that were fetched at `outdated`. Keys that are
+    /// not too old are fetched again at most once a minute.
     async fn keys(
         &self,
         metadata: &ServerMetadata,
@@ -292,7 +305,7 @@ impl OpenId {
         let kept = self.known(|known| known.keys.clone());
         if let Some(keys) = kept.filter(|keys| now < keys.good_until) {
             let wanted = outdated == Some(keys.fetched_at);
-            if !wanted || now.since(keys.fetched_at) < KEYS_AGAIN_AFTER {
+            if !wanted || !self.known(|known| known.may_ask_again(now)) {
                 return Ok(keys);
             }
         }

@@ -13,6 +13,7 @@
 //! # });
 //! ```
 
+mod accounts;
 mod clients;
 mod flows;
 mod housekeeping;
@@ -34,6 +35,7 @@ use vestibule_strategy::InvalidProviderId;
 
 use crate::web_session::{WebSession, WebSessionId};
 
+pub use accounts::accounts;
 pub use clients::clients;
 pub use flows::flows;
 pub use housekeeping::{housekeeping, surplus_sessions, unused_sessions};

@@ -51,6 +51,7 @@
 //! - `conformance` (off): the module `conformance`, which holds any store to the contract of its ports. It brings tokio's
 //!   runtime, which the library itself does without.
 
+mod accounts;
 mod client_store;
 mod entropy;
 mod housekeeping;
@@ -70,6 +71,7 @@ pub mod conformance;
 #[cfg(test)]
 mod test_folder;
 
+pub use accounts::{AccountStore, Identity, IdentityKey, Linked, Unlinked};
 pub use client_store::{ClientAdded, ClientStore, ClientUpdated};
 pub use housekeeping::{Housekeeping, SWEEP_ROWS, Swept, UNUSED_AFTER};
 pub use key_ring::{
@@ -77,8 +79,8 @@ pub use key_ring::{
     UnknownKeyPurpose, load_ring, open_or_create_ring, rotate_ring_key,
 };
 pub use limits::{
-    CLIENT_OCTETS, FLOW_OCTETS, ISSUED_OCTETS, PENDING_FLOWS, SESSION_OCTETS, SESSIONS_PER_PERSON,
-    WEB_SESSION_OCTETS,
+    CLIENT_OCTETS, FLOW_OCTETS, IDENTITIES_PER_ACCOUNT, IDENTITY_OCTETS, ISSUED_OCTETS, PENDING_FLOWS,
+    SESSION_OCTETS, SESSIONS_PER_PERSON, WEB_SESSION_OCTETS,
 };
 pub use master_secret::{InvalidMasterSecret, MasterSecret, SecretFileError};
 pub use memory::MemoryStore;

@@ -4,6 +4,7 @@ use vestibule_oauth_core::StoreUnavailable;
 use vestibule_strategy::StoredFlow;
 use vestibule_token_endpoint::{AuthorizationRequest, Client, Code, Grant};
 
+use crate::accounts::Identity;
 use crate::web_session::WebSession;
 
 /// The most octets of a sealed flow: what [`StoredFlow::sealed`] promises, and several times what a login takes.
@@ -25,6 +26,12 @@ pub const PENDING_FLOWS: usize = 50_000;
 ///
 /// [`Housekeeping::surplus`]: crate::Housekeeping::surplus
 pub const SESSIONS_PER_PERSON: usize = 50;
+
+/// The most identities of one account: more providers than anybody has accounts at.
+pub const IDENTITIES_PER_ACCOUNT: usize = 20;
+
+/// The most octets of all texts of an identity together.
+pub const IDENTITY_OCTETS: usize = 4 * 1024;
 
 /// The most octets of a client's record. With 64 redirect URIs of usual length and four keys it has some 8 KiB.
 pub const CLIENT_OCTETS: usize = 64 * 1024;
@@ -85,6 +92,16 @@ pub(crate) fn web_session(session: &WebSession) -> Result<(), StoreUnavailable> 
         key.map_or(0, |key| key.id().as_str().len()),
     ];
     at_most(WEB_SESSION_OCTETS, octets.into_iter().fold(0, usize::saturating_add), "web session")
+}
+
+pub(crate) fn identity(identity: &Identity) -> Result<(), StoreUnavailable> {
+    let octets = [
+        identity.key.realm.len(),
+        identity.key.uid.len(),
+        identity.provider.as_str().len(),
+        identity.name.as_ref().map_or(0, String::len),
+    ];
+    at_most(IDENTITY_OCTETS, octets.into_iter().fold(0, usize::saturating_add), "identity")
 }
 
 fn at_most(most: usize, octets: usize, what: &str) -> Result<(), StoreUnavailable> {

@@ -1,6 +1,7 @@
 //! A store in this process: for tests, for trying things out, and for a server whose people may sign in again when it
 //! starts again.
 
+mod accounts;
 mod clients;
 mod devices;
 mod flows;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vestibule_oauth_core::StoreUnavailable;
 
+use accounts::Accounts;
 use clients::AllClients;
 use flows::Flows;
 use issued::Issued;
@@ -27,6 +29,7 @@ use web_sessions::WebSessions;
 ///   people out, and who needs a minute to sign in is not hurt by fewer than 10 000 of them a minute;
 /// - beyond 100 000 sessions, and as many web sessions that have not expired, new ones are refused, because each of
 ///   those that are there is somebody who is signed in;
+/// - beyond 100 000 identities of people, new ones are refused;
 /// - beyond 1 000 keys of the ring, new ones are refused;
 /// - no record is larger than [`FLOW_OCTETS`], [`SESSION_OCTETS`] and [`WEB_SESSION_OCTETS`] say.
 ///
@@ -56,6 +59,7 @@ pub struct MemoryStore {
     sessions: Mutex<Sessions>,
     web_sessions: Mutex<WebSessions>,
     keys: Mutex<Keys>,
+    accounts: Mutex<Accounts>,
     clients: AllClients,
     issued: Issued,
 }
@@ -67,11 +71,13 @@ struct Limits {
     sessions: usize,
     web_sessions: usize,
     keys: usize,
+    identities: usize,
 }
 
 /// With flows of 2 KiB and sessions of 4 KiB, what people's servers give, this is half a gigabyte when all is full. Keys
 /// come one by one, by hand: nobody has a thousand.
-const LIMITS: Limits = Limits { flows: 10_000, sessions: 100_000, web_sessions: 100_000, keys: 1_000 };
+const LIMITS: Limits =
+    Limits { flows: 10_000, sessions: 100_000, web_sessions: 100_000, keys: 1_000, identities: 100_000 };
 
 impl MemoryStore {
     /// An empty store.
@@ -86,6 +92,7 @@ impl MemoryStore {
             sessions: Mutex::default(),
             web_sessions: Mutex::default(),
             keys: Mutex::default(),
+            accounts: Mutex::default(),
             clients: AllClients::default(),
             issued: Issued::new(),
         }
@@ -128,7 +135,7 @@ mod tests {
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
     fn small() -> MemoryStore {
-        MemoryStore::within(Limits { flows: 2, sessions: 2, web_sessions: 2, keys: 3 })
+        MemoryStore::within(Limits { flows: 2, sessions: 2, web_sessions: 2, keys: 3, identities: 2 })
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +151,8 @@ mod tests {
         conformance::surplus_sessions(store.clone(), store.clone(), [3; 32]).await.unwrap();
         conformance::client_keys(store.clone(), store.clone(), [4; 32]).await.unwrap();
         conformance::issued(store.clone(), [5; 32]).await.unwrap();
-        conformance::clients(store.clone(), store, [6; 32]).await.unwrap();
+        conformance::clients(store.clone(), store.clone(), [6; 32]).await.unwrap();
+        conformance::accounts(store, [7; 32]).await.unwrap();
     }
 
     #[tokio::test]

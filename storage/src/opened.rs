@@ -9,6 +9,7 @@ use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_strategy::FlowStore;
 use vestibule_token_endpoint::Store;
 
+use crate::accounts::AccountStore;
 use crate::client_store::ClientStore;
 use crate::entropy;
 use crate::housekeeping::Housekeeping;
@@ -34,6 +35,7 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
                 sessions: store.clone(),
                 web_sessions: store.clone(),
                 key_ring: store.clone(),
+                accounts: store.clone(),
                 clients: store.clone(),
                 issued: store.clone(),
                 housekeeping: store,
@@ -51,6 +53,7 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
                 flows: Arc::new(store.clone()),
                 web_sessions: Arc::new(store.clone()),
                 key_ring: Arc::new(store.clone()),
+                accounts: Arc::new(store.clone()),
                 clients: Arc::new(store.clone()),
                 issued: Arc::new(store.clone()),
                 housekeeping: Arc::new(store),
@@ -82,6 +85,8 @@ pub struct Opened {
     pub web_sessions: Arc<dyn WebSessionStore>,
     /// The server's keys, sealed.
     pub key_ring: Arc<dyn KeyRingStore>,
+    /// Who signs in to which account.
+    pub accounts: Arc<dyn AccountStore>,
     /// The clients that were added to this server.
     pub clients: Arc<dyn ClientStore>,
     /// What the token endpoint issues.

@@ -3,6 +3,7 @@
 //! One thread owns the connection and does one act after the other; whoever asks waits for an answer through a channel,
 //! and no thread of the runtime ever waits for the disk. Other processes may have the same file open.
 
+mod accounts;
 mod clients;
 mod codes;
 mod devices;

@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x5665_7374;
 /// that were released are never changed.
 ///
 /// Tables are kept in the order of their keys (`WITHOUT ROWID`): one tree per table, one page written per row.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     // 1. The beginning.
     "
     CREATE TABLE flows (
@@ -200,6 +200,25 @@ pub(super) const MIGRATIONS: [&str; 3] = [
     CREATE TRIGGER once_go AFTER DELETE ON once BEGIN
         UPDATE counts SET rows = rows - 1 WHERE name = 'once';
     END;
+    ",
+    // 4. Accounts. Until now everybody was their DID.
+    "
+    CREATE TABLE identities (
+        realm TEXT NOT NULL,
+        uid TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        name TEXT,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (realm, uid)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX identities_by_subject ON identities (subject);
+
+    INSERT INTO identities
+        SELECT 'atproto', subject, subject, 'atproto', max(name), min(created_at) FROM web_sessions GROUP BY subject;
+    INSERT OR IGNORE INTO identities
+        SELECT 'atproto', subject, subject, 'atproto', NULL, min(created_at) FROM grants
+        WHERE subject LIKE 'did:%' GROUP BY subject;
     ",
 ];
 

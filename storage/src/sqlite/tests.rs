@@ -47,8 +47,9 @@ async fn keeps_the_contract() {
     let folder = TestFolder::new();
     let keys = SqliteStore::open(&folder.file("keys.db")).await.unwrap();
     conformance::key_ring(Arc::new(keys), [1; 32]).await.unwrap();
-    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, clients, issued, .. } =
+    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, accounts, clients, issued, .. } =
         open_at(&folder.file("store.db")).await;
+    conformance::accounts(accounts, [7; 32]).await.unwrap();
     conformance::flows(flows.clone(), [1; 32]).await.unwrap();
     conformance::sessions(sessions.clone(), [1; 32]).await.unwrap();
     conformance::leases(sessions.clone(), [2; 32]).await.unwrap();

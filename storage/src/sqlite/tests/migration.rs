@@ -51,8 +51,11 @@ async fn a_file_of_the_first_form_is_taken_up_with_all_that_is_in_it() {
     let store = open_at(&path).await;
     assert_eq!(
         text(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version").as_deref(),
-        Some("3")
+        Some("4")
     );
+    let identities = store.accounts.identities(&web.subject).await.unwrap();
+    assert_eq!(identities.len(), 1, "who was signed in has an account");
+    assert_eq!(identities[0].key.uid, web.subject);
     store.housekeeping.ping().await.unwrap();
     assert_eq!(
         text(&path, "SELECT CAST(rows AS TEXT) FROM counts WHERE name = 'flows'").as_deref(),

@@ -12,7 +12,7 @@
 //! use vestibule_atproto_identity::login::{AtprotoClient, AtprotoStrategy, Directory, Sessions};
 //! use vestibule_atproto_identity::{ResolveOptions, plc};
 //! use vestibule_oauth_core::{Seed, UnixTime, seal::SealKeys};
-//! use vestibule_strategy::{Engine, FlowKeeping, Incoming, Intent, ProviderId};
+//! use vestibule_strategy::{Engine, FlowKeeping, Incoming, Intent, Provider, ProviderId};
 //! # use vestibule_atproto_identity::login::{Lease, Leased, Replaced, SessionKey, SessionRecord, SessionStore};
 //! # use vestibule_oauth_core::{
 //! #     BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, StoreUnavailable, Timer, TxtError,
@@ -85,10 +85,11 @@
 //! let strategy = AtprotoStrategy::new(client, directory, Arc::clone(&sessions));
 //!
 //! let atproto: ProviderId = "atproto".parse()?;
-//! let engine = Engine::new(site, &SealKeys::new([7; 32], []), FlowKeeping::Cookie)?
-//!     .with_provider(atproto.clone(), callback, Arc::new(strategy))?;
+//! let engine = Engine::builder(site, &SealKeys::new([7; 32], []), FlowKeeping::Cookie)
+//!     .provider(Provider::new(atproto.clone(), Arc::new(strategy)).with_redirect_uri(callback))
+//!     .build()?;
 //!
-//! // GET /login?handle=alice.example.com, on a network where nobody has that name
+//! // GET /auth/atproto?handle=alice.example.com, on a network where nobody has that name
 //! let (headers, now) = (HeaderMap::new(), UnixTime::from_secs(1_700_000_000));
 //! let typed = Incoming::new(&Method::GET, &headers, b"handle=alice.example.com");
 //! let seed = Seed::from_entropy([1; 32]); // draw fresh octets

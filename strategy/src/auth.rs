@@ -6,12 +6,11 @@ use std::fmt;
 use serde_json::Value;
 use vestibule_oauth_core::{ScopeSet, Secret, UnixTime};
 
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 /// A person, as a provider vouches for them.
 ///
-/// The account is the pair ([`provider`](Self::provider) or [`issuer`](Self::issuer), [`uid`](Self::uid)). Never an
-/// e-mail address and never a nickname: both change hands.
+/// Whose account it is says [`Auth::account`]. Never an e-mail address and never a nickname: both change hands.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Auth {
@@ -21,7 +20,8 @@ pub struct Auth {
     pub provider: ProviderId,
     /// Which strategy: `atproto`, `oidc`.
     pub strategy: &'static str,
-    /// The issuer that vouched, where the protocol names one.
+    /// The issuer within which the uid is this person's, where the protocol names one. A DID is one person's everywhere, whoever
+    /// serves them, so an AT Protocol sign-in has none.
     pub issuer: Option<String>,
     /// What the provider tells about the person.
     pub info: Info,
@@ -43,6 +43,21 @@ impl Auth {
             credentials: Credentials::default(),
             extra: Extra::default(),
         }
+    }
+
+    /// What an account is known by: where the uid means this person, and the uid. The first is the issuer, so that one provider is one
+    /// place under whatever names it is configured; the configured name where there is no issuer.
+    ///
+    /// ```
+    /// use vestibule_strategy::Auth;
+    ///
+    /// let mut auth = Auth::new("42", "company-sso".parse().unwrap(), "oidc");
+    /// assert_eq!(auth.account(), ("company-sso", "42"));
+    /// auth.issuer = Some("https://sso.example".to_owned());
+    /// assert_eq!(auth.account(), ("https://sso.example", "42"));
+    /// ```
+    pub fn account(&self) -> (&str, &str) {
+        (self.issuer.as_deref().unwrap_or_else(|| self.provider.as_str()), &self.uid)
     }
 
     /// Whether there is somebody: a uid and a name, as Ueberauth counts it.

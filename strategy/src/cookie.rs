@@ -50,6 +50,11 @@ impl CookiePolicy {
         self.written(name, value, "Lax", max_age)
     }
 
+    /// The same for a cookie that comes with no request that begins on another site, `SameSite=Strict`.
+    pub fn set_strict(self, name: &str, value: &str, max_age: Option<u64>) -> Option<HeaderValue> {
+        self.written(name, value, "Strict", max_age)
+    }
+
     /// The same for a cookie that comes with a form of another site as well, `SameSite=None`: the one cookie of a flow that ends by
     /// `form_post` (S21). `None` on plain http, where browsers drop such a cookie.
     pub fn set_for_other_sites(self, name: &str, value: &str, max_age: Option<u64>) -> Option<HeaderValue> {

@@ -13,19 +13,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use http::{Method, Response, StatusCode};
-use thiserror::Error;
 use url::Url;
 use vestibule_oauth_core::seal::SealKeys;
 use vestibule_oauth_core::{FormRules, HttpClient, Params, PkceVerifier, Secret, Seed, UnixTime, base64url};
 
 use crate::auth::Auth;
+use crate::builder::EngineBuilder;
 use crate::callback::{Callback, unreadable};
-use crate::cookie::{CookiePolicy, InsecureSite};
+use crate::cookie::CookiePolicy;
 use crate::failure::{CsrfCause, Failure, FailureKind, Fault, Phase};
 use crate::flow_store::{FlowStore, StoredFlow, TakenFlow};
 use crate::pending::{COOKIE_PREFIX, CodeGrant, FlowInfo, FlowName, Intent, Pending, binding_hash};
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::return_to::ReturnTo;
+use crate::routes::{Routed, Routes};
 use crate::same_origin::{Provenance, is_navigation};
 use crate::strategy::{Begin, CallbackCx, CsrfGuard, RequestCx, ResponseMode, Stash, Strategy};
 
@@ -38,21 +39,25 @@ use crate::strategy::{Begin, CallbackCx, CsrfGuard, RequestCx, ResponseMode, Sta
 ///
 /// let keys = SealKeys::new([7; 32], []);
 /// for (site, ok) in [("https://app.example", true), ("http://127.0.0.1:8080", true), ("http://app.example", false)] {
-///     let engine = Engine::new(Url::parse(site).unwrap(), &keys, FlowKeeping::Cookie);
+///     let engine = Engine::builder(Url::parse(site).unwrap(), &keys, FlowKeeping::Cookie).build();
 ///     assert_eq!(engine.is_ok(), ok, "{site}"); // a cookie is safe on https, and on one's own machine
 /// }
 /// ```
 pub struct Engine {
-    site: Url,
-    cookies: CookiePolicy,
-    keys: SealKeys,
-    keeping: FlowKeeping,
-    providers: BTreeMap<ProviderId, Provider>,
+    pub(crate) site: Url,
+    pub(crate) cookies: CookiePolicy,
+    pub(crate) keys: SealKeys,
+    pub(crate) keeping: FlowKeeping,
+    pub(crate) providers: BTreeMap<ProviderId, Mounted>,
+    pub(crate) routes: Routes,
 }
 
-struct Provider {
-    strategy: Arc<dyn Strategy>,
-    redirect_uri: Url,
+/// A provider in its place.
+pub(crate) struct Mounted {
+    pub(crate) strategy: Arc<dyn Strategy>,
+    pub(crate) redirect_uri: Url,
+    pub(crate) request_path: String,
+    pub(crate) strict_cookie: bool,
 }
 
 /// Where flows wait while the person is at the provider.
@@ -162,29 +167,35 @@ impl Engine {
     /// impatient person need, and it keeps the `Cookie` header small.
     pub const MAX_PENDING: usize = 8;
 
-    /// An engine without providers for the site at `site`, which is the only source of what counts as "this site".
-    ///
-    /// # Errors
-    /// [`InsecureSite`] for a site on plain http that is not loopback.
-    pub fn new(site: Url, keys: &SealKeys, keeping: FlowKeeping) -> Result<Self, InsecureSite> {
-        let cookies = CookiePolicy::for_site(&site)?;
-        Ok(Self { site, cookies, keys: keys.for_purpose("flow"), keeping, providers: BTreeMap::new() })
+    /// An engine to be, for the site at `site`, which is the only source of what counts as "this site" and of every address that
+    /// is built. A path that it has stands before all others.
+    pub fn builder(site: Url, keys: &SealKeys, keeping: FlowKeeping) -> EngineBuilder {
+        EngineBuilder::new(site, keys.for_purpose("flow"), keeping)
     }
 
-    /// The same engine with one provider more.
-    ///
-    /// # Errors
-    /// [`DuplicateProvider`] if the name is taken.
-    pub fn with_provider(
-        mut self,
-        id: ProviderId,
-        redirect_uri: Url,
-        strategy: Arc<dyn Strategy>,
-    ) -> Result<Self, DuplicateProvider> {
-        match self.providers.insert(id.clone(), Provider { strategy, redirect_uri }) {
-            None => Ok(self),
-            Some(_) => Err(DuplicateProvider(id)),
-        }
+    /// Where a request leads. A path may be whole, or without what a framework took away from it in front of the site's own.
+    pub fn route(&self, method: &Method, path: &str) -> Routed<'_> {
+        self.routes.route(method, path)
+    }
+
+    /// The names of the providers, in their order.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderId> {
+        self.providers.keys()
+    }
+
+    /// The whole path at which logins with this provider begin; `None` for one that is not known.
+    pub fn request_path(&self, provider: &ProviderId) -> Option<&str> {
+        self.providers.get(provider).map(|mounted| mounted.request_path.as_str())
+    }
+
+    /// The redirect URI of this provider, as it has to be registered there; `None` for one that is not known.
+    pub fn redirect_uri(&self, provider: &ProviderId) -> Option<&Url> {
+        self.providers.get(provider).map(|mounted| &mounted.redirect_uri)
+    }
+
+    /// Where the site is.
+    pub const fn site(&self) -> &Url {
+        &self.site
     }
 
     /// The request phase. `seed` is fresh.
@@ -253,7 +264,7 @@ impl Engine {
             expires_at: now.after(Pending::LIFETIME),
             stash,
         };
-        let set_cookies = self.keep(&pending, &seed, incoming.headers).await?;
+        let set_cookies = self.keep(&pending, provider.strict_cookie, &seed, incoming.headers).await?;
         Ok(Begun::Redirect { to, set_cookies })
     }
 
@@ -276,6 +287,7 @@ impl Engine {
     async fn keep(
         &self,
         pending: &Pending,
+        strict: bool,
         seed: &Seed,
         headers: &HeaderMap,
     ) -> Result<Vec<HeaderValue>, Fault> {
@@ -303,6 +315,7 @@ impl Engine {
         let forgotten = known.iter().take(surplus).filter_map(|name| self.cookies.clear(name));
         let lifetime = Some(Pending::LIFETIME.as_secs());
         let set = match pending.mode {
+            ResponseMode::Query if strict => self.cookies.set_strict(&name.cookie, &value, lifetime),
             ResponseMode::Query => self.cookies.set(&name.cookie, &value, lifetime),
             ResponseMode::FormPost => {
                 let set = self.cookies.set_for_other_sites(&name.cookie, &value, lifetime);
@@ -424,7 +437,7 @@ impl Engine {
         }
     }
 
-    fn provider(&self, id: &ProviderId) -> Result<&Provider, Fault> {
+    fn provider(&self, id: &ProviderId) -> Result<&Mounted, Fault> {
         let missing = || Fault::new(FailureKind::Misconfigured, format!("no provider is called {id}"));
         self.providers.get(id).ok_or_else(missing)
     }
@@ -454,8 +467,3 @@ fn first_24(octets: [u8; 32]) -> [u8; 24] {
     }
     out
 }
-
-/// Two providers were given one name.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("two providers are called {0}")]
-pub struct DuplicateProvider(ProviderId);

@@ -9,7 +9,7 @@ use std::fmt;
 use http::StatusCode;
 use vestibule_oauth_core::{ErrorCode, ErrorResponse, HttpError, HttpErrorKind};
 
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 /// A login that failed: where, why, and what may be said about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +48,14 @@ impl Failure {
     /// The sentence for the developer, without provider, phase and code.
     pub fn detail(&self) -> &str {
         self.fault.detail()
+    }
+
+    /// All that went wrong, each with its code and a sentence for the person: the failure itself first, then what the strategy
+    /// added to it, one for each field of a form say.
+    pub fn errors(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let first = (self.kind().code(), self.for_person());
+        let more = self.fault.0.more.iter().map(|(code, sentence)| (*code, sentence.as_str()));
+        std::iter::once(first).chain(more)
     }
 }
 
@@ -98,12 +106,13 @@ struct Parts {
     kind: FailureKind,
     detail: String,
     hint: Option<String>,
+    more: Vec<(&'static str, String)>,
 }
 
 impl Fault {
     /// A fault of this kind. `detail` is for the developer: what was expected, what came, no secret.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts { kind, detail: detail.into(), hint: None }))
+        Self(Box::new(Parts { kind, detail: detail.into(), hint: None, more: Vec::new() }))
     }
 
     /// The same fault with a sentence for the person that fits better than the one of its kind. It is our own text, never a
@@ -111,6 +120,24 @@ impl Fault {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The same fault with one thing more that is wrong: a code of the strategy's own, and a sentence for the person.
+    ///
+    /// ```
+    /// use vestibule_strategy::{Failure, FailureKind, Fault, Phase};
+    ///
+    /// let fault = Fault::new(FailureKind::InvalidCredentials, "two fields are empty")
+    ///     .and("missing_name", "Type your name.")
+    ///     .and("missing_password", "Type your password.");
+    /// let failure = Failure::new("form".parse().unwrap(), Phase::Callback, fault);
+    /// let codes: Vec<_> = failure.errors().map(|(code, _)| code).collect();
+    /// assert_eq!(codes, ["invalid_credentials", "missing_name", "missing_password"]);
+    /// ```
+    #[must_use]
+    pub fn and(mut self, code: &'static str, sentence: impl Into<String>) -> Self {
+        self.0.more.push((code, sentence.into()));
         self
     }
 
@@ -254,6 +281,12 @@ pub enum FailureKind {
     DpopNonceMissing,
     /// The person signed in to another account than the one the login was begun for.
     AccountMismatch,
+    /// An identity was to be linked, and nobody is signed in to the account it was to be linked to.
+    NotSignedIn,
+    /// The identity that was to be linked signs in to another account.
+    IdentityTaken,
+    /// The account has as many identities as it may have.
+    TooManyIdentities,
     /// The session could not be stored; what was issued for it was revoked.
     SessionStoreFailed,
     /// Too many logins were started from one place; a little later one may be started again.
@@ -330,6 +363,9 @@ impl FailureKind {
             Self::ScopeInsufficient => "scope_insufficient",
             Self::DpopNonceMissing => "dpop_nonce_missing",
             Self::AccountMismatch => "account_mismatch",
+            Self::NotSignedIn => "not_signed_in",
+            Self::IdentityTaken => "identity_taken",
+            Self::TooManyIdentities => "too_many_identities",
             Self::SessionStoreFailed => "session_store_failed",
             Self::RateLimited => "rate_limited",
             Self::Overloaded | Self::StoreUnavailable => "temporarily_unavailable",
@@ -358,6 +394,8 @@ impl FailureKind {
             | Self::AccessDenied
             | Self::AccountMismatch
             | Self::InvalidCredentials => StatusCode::FORBIDDEN,
+            Self::NotSignedIn => StatusCode::UNAUTHORIZED,
+            Self::IdentityTaken | Self::TooManyIdentities => StatusCode::CONFLICT,
             Self::Transport(TransportFault::Timeout) => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderError(_)
             | Self::TokenEndpoint { .. }
@@ -454,6 +492,15 @@ impl FailureKind {
             }
             Self::AccountMismatch => {
                 "You signed in to another account than the one you typed. Start again and choose the account you want."
+            }
+            Self::NotSignedIn => {
+                "You are not signed in to that account any more, so nothing was linked. Sign in, then link again."
+            }
+            Self::IdentityTaken => {
+                "That identity signs in to another account here, so it was not linked. Nothing was changed."
+            }
+            Self::TooManyIdentities => {
+                "Your account has as many ways to sign in as it may have. Take one away, then link again."
             }
             Self::SessionStoreFailed => "We could not save your sign-in, so it was undone. Try again.",
             Self::RateLimited => {

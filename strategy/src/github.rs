@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use url::{ParseError, Url};
-use vestibule_oauth_core::{BoxFuture, HttpClient, Secret};
+use vestibule_oauth_core::{BoxFuture, HttpClient, ScopeSet, Secret};
 
 use crate::auth::Auth;
 use crate::client_auth::ClientAuth;
@@ -45,6 +45,13 @@ impl GitHub {
     pub fn enterprise(base: &str, client_id: impl Into<String>, secret: Secret) -> Result<Self, ParseError> {
         let base = base.trim_end_matches('/');
         Self::at(base, &format!("{base}/api/v3"), client_id, secret)
+    }
+
+    /// The same, asking for this instead of `read:user user:email`.
+    #[must_use]
+    pub fn with_scope(mut self, scope: ScopeSet) -> Self {
+        self.oauth.set_scope(scope);
+        self
     }
 
     fn at(web: &str, api: &str, client_id: impl Into<String>, secret: Secret) -> Result<Self, ParseError> {

@@ -63,6 +63,7 @@ impl VerifiedAccount {
 /// // <input name="user[email]"> <input name="user[password]" type="password">
 /// let form = IdentityForm::new("email").nested_in("user").with(UserField::Email, "email");
 /// assert_eq!(form.field_name("password"), "user[password]");
+/// assert_eq!(form.nested_in("login").field_name("email"), "user[login][email]");
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -70,7 +71,7 @@ pub struct IdentityForm {
     name: String,
     password: String,
     password_confirmation: String,
-    nesting: Option<String>,
+    nesting: Vec<String>,
     fields: Vec<(UserField, String)>,
 }
 
@@ -81,14 +82,14 @@ impl IdentityForm {
             name: name.into(),
             password: "password".to_owned(),
             password_confirmation: "password_confirmation".to_owned(),
-            nesting: None,
+            nesting: Vec::new(),
             fields: Vec::new(),
         }
     }
 
-    /// The same form, its fields named `nesting[field]`.
+    /// The same form, its fields named `nesting[field]`; said twice, `nesting[inner][field]`.
     pub fn nested_in(mut self, nesting: impl Into<String>) -> Self {
-        self.nesting = Some(nesting.into());
+        self.nesting.push(nesting.into());
         self
     }
 
@@ -107,14 +108,13 @@ impl IdentityForm {
 
     /// The whole name of a field, as it stands in the page.
     pub fn field_name(&self, field: &str) -> String {
-        match &self.nesting {
-            Some(nesting) => format!("{nesting}[{field}]"),
-            None => field.to_owned(),
-        }
+        let mut names = self.nesting.iter().map(String::as_str).chain([field]);
+        let outermost = names.next().unwrap_or_default().to_owned();
+        names.fold(outermost, |outer, inner| format!("{outer}[{inner}]"))
     }
 
     /// What was typed; a field that is blank was not filled in.
-    fn read(&self, params: &Params<'_>) -> Option<SubmittedCredentials> {
+    fn read(&self, params: &Params<'_>) -> Result<SubmittedCredentials, Fault> {
         let value = |field: &str| params.value(&self.field_name(field));
         let typed =
             |field: &str| value(field).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -128,9 +128,18 @@ impl IdentityForm {
         }
         // Nobody has looked whether the address is theirs.
         info.email_verified = None;
-        Some(SubmittedCredentials {
-            name: typed(&self.name)?,
-            password: secret(&self.password),
+        let (name, password) = (typed(&self.name), secret(&self.password));
+        let Some(name) = name else {
+            let mut fault = Fault::new(FailureKind::InvalidCredentials, "the form names nobody")
+                .and("missing_name", "Say who you are.");
+            if password.is_none_or(|password| password.expose().is_empty()) {
+                fault = fault.and("missing_password", "Type your password.");
+            }
+            return Err(fault);
+        };
+        Ok(SubmittedCredentials {
+            name,
+            password,
             password_confirmation: secret(&self.password_confirmation),
             info,
         })
@@ -173,7 +182,7 @@ impl Identity {
 
     async fn sign_in(&self, cx: &CallbackCx<'_>) -> Result<Auth, Fault> {
         let refused = |detail| Fault::new(FailureKind::InvalidCredentials, detail);
-        let typed = self.form.read(cx.params).ok_or_else(|| refused("the form names nobody"))?;
+        let typed = self.form.read(cx.params)?;
         let again = typed.password_confirmation.as_ref().map(|secret| secret.expose());
         if again.is_some_and(|again| !typed.password.as_ref().is_some_and(|secret| secret.same_as(again))) {
             return Err(refused("the password and its repetition differ")

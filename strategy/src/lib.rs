@@ -14,8 +14,8 @@
 //! use url::Url;
 //! use vestibule_oauth_core::{BoxFuture, HttpClient, Seed, UnixTime, seal::SealKeys};
 //! use vestibule_strategy::{
-//!     Auth, Begin, Begun, CallbackCx, Engine, Fault, FlowKeeping, Incoming, Intent, IssuerPolicy, ProviderId, RequestCx,
-//!     ResponseMode, Stash, Strategy,
+//!     Auth, Begin, Begun, CallbackCx, Engine, Fault, FlowKeeping, Incoming, Intent, IssuerPolicy, Provider, ProviderId,
+//!     RequestCx, ResponseMode, Stash, Strategy,
 //! };
 //!
 //! /// A provider whose codes are people's names.
@@ -64,8 +64,10 @@
 //! let site = Url::parse("https://app.example")?;
 //! let sso: ProviderId = "sso".parse()?;
 //! let keys = SealKeys::new([7; 32], []); // the application's secret
-//! let engine = Engine::new(site.clone(), &keys, FlowKeeping::Cookie)?
-//!     .with_provider(sso.clone(), site.join("/auth/sso/callback")?, Arc::new(Toy))?;
+//! let engine = Engine::builder(site, &keys, FlowKeeping::Cookie)
+//!     .provider(Provider::new(sso.clone(), Arc::new(Toy)))
+//!     .build()?;
+//! assert_eq!(engine.redirect_uri(&sso).unwrap().as_str(), "https://app.example/auth/sso/callback");
 //! let now = UnixTime::from_secs(1_700_000_000);
 //!
 //! // GET /auth/sso?return_to=/inbox
@@ -104,14 +106,15 @@
 //!
 //! | Ueberauth | here |
 //! | --- | --- |
-//! | `plug Ueberauth`, `providers` | [`Engine::with_provider`], at run time and not when the application is compiled; the same strategy any number of times |
+//! | `plug Ueberauth`, `providers` | [`Engine::builder`], [`EngineBuilder::provider`]: at run time and not when the application is compiled; the same strategy any number of times |
 //! | `{module, opts}` | a value: `OAuth2::new(setup)`. Options are its fields, with types |
-//! | `base_path`, `request_path`, `callback_path`, `callback_methods` | the application's routes. There is no table of paths in the engine yet |
-//! | `callback_url`, `callback_scheme`, `callback_port`, `request_scheme`, `request_port` | the redirect URI that [`Engine::with_provider`] is given. No URL is ever made from `Host` or `X-Forwarded-*` |
+//! | `base_path`, `request_path`, `callback_path`, `callback_methods` | [`EngineBuilder::base_path`], [`Provider::with_request_path`], [`Provider::with_callback_path`], [`Provider::with_callback_methods`]; the request phase takes POST as well, and [`Provider::with_request_methods`] leaves it that alone |
+//! | the route table of the plug | [`Engine::route`], a pure function of method and path; what is not ours is [`Routed::Elsewhere`] |
+//! | `callback_url`, `callback_scheme`, `callback_port`, `request_scheme`, `request_port` | the address of the site, and [`Provider::with_redirect_uri`]. No URL is ever made from `Host` or `X-Forwarded-*` |
 //! | `callback_params` | [`Strategy::allowed_params`] for what goes to the provider; what the application needs again is `return_to` |
 //! | `ignores_csrf_attack` | [`CsrfGuard::SameOriginPost`]: a form of this site is told from another's, instead of taking either |
-//! | `state_param_cookie_same_site` | `Lax`, and `None` for the one flow that ends by a form ([`ResponseMode::FormPost`]) |
-//! | `run_request/4`, `run_callback/4` | [`Engine::begin`], [`Engine::finish`] |
+//! | `state_param_cookie_same_site` | `Lax`; stricter by [`Provider::with_strict_cookie`]; `None` only for the one flow that ends by a form ([`ResponseMode::FormPost`]) |
+//! | `run_request/4`, `run_callback/4` | [`Engine::begin`], [`Engine::finish`]; an engine for one tenant is made in microseconds |
 //! | `handle_request!` | [`Strategy::request`], which may ask the network |
 //! | `handle_callback!`, `uid`, `info`, `credentials`, `extra` | [`Strategy::callback`], which gives the whole [`Auth`] or a [`Fault`] |
 //! | `handle_cleanup!` | the engine's: a flow is over, and its cookie gone, whatever came of it |
@@ -123,11 +126,12 @@
 //! | `Info`: all twelve fields | [`Info`], with `email_verified` besides |
 //! | `Credentials`: `token refresh_token token_type secret expires expires_at scopes other` | [`Credentials`]; `expires` is [`Credentials::expires`]; no part is shown by `Debug` |
 //! | `Extra.raw_info` | [`Extra::raw`], which never holds a password |
-//! | `Failure.errors`, `message_key`, `message` | one [`Failure`]: [`FailureKind::code`], [`Failure::for_person`], [`Failure::detail`], and a status. A list of errors had one in all known strategies |
-//! | `set_errors!`, `error` | [`Fault::new`], [`Fault::with_hint`] |
+//! | `Failure.errors`, `message_key`, `message` | [`Failure::errors`]; the first of them is the failure itself: [`FailureKind::code`], [`Failure::for_person`], [`Failure::detail`], and a status |
+//! | `set_errors!`, `error` | [`Fault::new`], [`Fault::with_hint`], [`Fault::and`] |
 //! | `with_state_param`, `add_state_param` | nothing to remember: `state`, PKCE, `nonce` and `iss` are the engine's |
 //! | the cookie `ueberauth.state_param` | one sealed cookie for each flow, bound to its provider, with an end |
-//! | `options`, `strategy_name`, `strategy`, `callback_url` helpers | [`RequestCx`], [`CallbackCx`] |
+//! | `options`, `default_options` | the fields of a setup, and what its `new` puts there |
+//! | `strategy_name`, `strategy`, `request_path`, `callback_path`, `callback_url`, `request_url` helpers | [`RequestCx`], [`CallbackCx`]; [`Engine::request_path`], [`Engine::redirect_uri`] |
 //! | `Ueberauth.Strategy.Identity` | [`Identity`]: fields and nesting are [`IdentityForm`]'s, blank fields are none, and the password goes to a [`CredentialsVerifier`] and nowhere else |
 //! | `ueberauth_github` | [`GitHub`]; the account is the id, a scope in the link is not taken, an address counts if it is verified |
 //! | `ueberauth_google` | [`OpenIdSetup::google`]; the ID token is verified; `hd` is a claim that may be required |
@@ -144,7 +148,7 @@
 //! One type for every provider: a [`Failure`] says in which [`Phase`] which rule was broken. Its [`FailureKind`] has a
 //! stable code, an HTTP status and a sentence for the person; there too is the table for who comes from Atex.
 
-mod provider;
+mod provider_id;
 mod failure;
 mod auth;
 mod strategy;
@@ -154,6 +158,9 @@ pub mod cookie;
 mod callback;
 mod flow_store;
 mod pending;
+mod provider;
+mod routes;
+mod builder;
 mod engine;
 mod client_auth;
 mod clock_skew;
@@ -169,10 +176,11 @@ mod openid;
 
 pub use auth::{Auth, Credentials, Extra, Info};
 pub use backchannel::{Backchannel, Form, PostError};
+pub use builder::{BuildError, EngineBuilder};
 pub use callback::Callback;
 pub use client_auth::{ASSERTION_TYPE, AssertionKey, ClientAuth};
 pub use clock_skew::ClockSkew;
-pub use engine::{Begun, DuplicateProvider, Engine, Finished, FlowKeeping, Incoming};
+pub use engine::{Begun, Engine, Finished, FlowKeeping, Incoming};
 pub use failure::{CsrfCause, Failure, FailureKind, Fault, Phase, TransportFault};
 pub use flow_store::{FlowKey, FlowStore, StoredFlow, TakenFlow};
 pub use github::GitHub;
@@ -181,9 +189,11 @@ pub use identity::{CredentialsVerifier, Identity, IdentityForm, SubmittedCredent
 pub use oauth2::{OAuth2, OAuth2Setup};
 pub use openid::{OpenId, OpenIdSetup};
 pub use pending::{CodeGrant, FlowInfo, Intent, Pending};
-pub use provider::{InvalidProviderId, ProviderId};
+pub use provider::Provider;
+pub use provider_id::{InvalidProviderId, ProviderId};
 pub use push::{PushError, PushRequest, Pushed};
 pub use return_to::{InvalidReturnTo, ReturnTo};
+pub use routes::Routed;
 pub use same_origin::{Provenance, is_navigation};
 pub use strategy::{Begin, CallbackCx, CsrfGuard, IssuerPolicy, RequestCx, ResponseMode, Stash, Strategy};
 pub use token::{TokenAnswer, TokenError, TokenHint};

@@ -91,6 +91,10 @@ impl OAuth2 {
         Self { setup }
     }
 
+    pub(crate) fn set_scope(&mut self, scope: ScopeSet) {
+        self.setup.scope = scope;
+    }
+
     fn begin(&self, cx: &RequestCx<'_>) -> Begin {
         let setup = &self.setup;
         let mut to = setup.authorization_endpoint.clone();

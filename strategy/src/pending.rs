@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::callback::{Answer, Callback, refused};
 use crate::failure::{CsrfCause, FailureKind, Fault};
 use crate::flow_store::FlowKey;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::return_to::ReturnTo;
 use crate::strategy::{IssuerPolicy, ResponseMode, Stash};
 

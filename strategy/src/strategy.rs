@@ -10,7 +10,7 @@ use vestibule_oauth_core::{
 
 use crate::auth::Auth;
 use crate::failure::{FailureKind, Fault};
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 /// A way to sign in: where to send the person, and who they are when they come back.
 ///

@@ -279,7 +279,6 @@ fn auth_of(record: &SessionRecord, cx: &CallbackCx<'_>) -> Auth {
     let did = record.key.did().to_string();
     let shown = record.handle.as_ref().map_or_else(|| did.clone(), Handle::to_string);
     let mut auth = Auth::new(did.clone(), cx.provider.clone(), AtprotoStrategy::KIND);
-    auth.issuer = Some(record.issuer.clone());
     auth.info.name = Some(shown);
     auth.info.nickname = record.handle.as_ref().map(Handle::to_string);
     auth.credentials.token_type = Some("DPoP".to_owned());

@@ -30,8 +30,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let network = Arc::new(Network::new(NetworkConfig::default())?);
     let setup = LoginSetup::new(base, "https://plc.directory".parse()?, "atproto".parse()?);
     let (flows, sessions, seal_keys) = (store.flows, store.sessions, store.ring.seal_keys());
-    let parts =
-        LoginParts { flows, sessions, seal_keys, client_keys: vec![], http: network.clone(), dns: network };
+    let parts = LoginParts {
+        flows,
+        sessions,
+        seal_keys,
+        client_keys: vec![],
+        http: network.clone(),
+        dns: network,
+        providers: vec![],
+    };
     let login = LoginService::new(setup, parts, Arc::new(Hooks))?;
     let app = Router::new().nest_service("/auth", login);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

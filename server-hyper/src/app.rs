@@ -16,7 +16,9 @@ use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{DevelopmentNames, Handle};
 use vestibule_dpop::{NonceIssuer, NonceKeys, default_signer};
 use vestibule_oauth_core::{FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
-use vestibule_storage::{Housekeeping, KeyPurpose, KeyRing, Opened, RingWatch, SigningKey, WebSession};
+use vestibule_storage::{
+    AccountStore, Housekeeping, KeyPurpose, KeyRing, Opened, RingWatch, SigningKey, WebSession,
+};
 use vestibule_strategy::cookie::CookiePolicy;
 use vestibule_strategy::{AssertionKey, Provenance, ReturnTo};
 use vestibule_token_endpoint::{Client, EndpointKeys, Pepper, Profile, TokenKey};
@@ -28,10 +30,11 @@ use crate::device::{TYPE_AGAIN, TYPED_WRONG, TypedWrong};
 use crate::hall::Hall;
 use crate::login::{LoginParts, LoginService, LoginSetup, SetupError};
 use crate::oauth::{OauthParts, OauthService, OauthSetup, path};
-use crate::pages::{Pages, Problem, STYLE, SignIn, SignedIn};
+use crate::pages::{Pages, PersonsServer, Problem, STYLE, SignIn, SignedIn};
 use crate::profile::Profiles;
+use crate::providers::{Labels, SignInWith};
 use crate::respond;
-use crate::web::WebSessions;
+use crate::web::{WebSessions, person};
 
 /// Everything a route needs.
 pub struct App {
@@ -42,6 +45,8 @@ pub struct App {
     pub(crate) body_limit: u64,
     pub(crate) oauth: OauthService,
     pub(crate) typed_wrong: TypedWrong,
+    pub(crate) accounts: Arc<dyn AccountStore>,
+    pub(crate) labels: Labels,
     pages: Arc<Pages>,
     profiles: Profiles,
     housekeeping: Arc<dyn Housekeeping>,
@@ -76,6 +81,8 @@ pub struct AppSetup {
     pub oauth_scope: ScopeSet,
     /// The clients of the configuration; others are in the store.
     pub clients: Vec<Client>,
+    /// Whom people may sign in with beside the AT Protocol.
+    pub providers: Vec<SignInWith>,
 }
 
 impl App {
@@ -94,7 +101,6 @@ impl App {
             return Err(SetupError::NotAtRoot);
         }
         let http: Arc<dyn HttpClient> = Arc::new(setup.network.clone());
-        let pages = Arc::new(Pages::load().map_err(|error| SetupError::Template(error.to_string()))?);
         let web = WebSessions::new(setup.store.web_sessions, cookies, Arc::clone(&http));
         let mut oauth = OauthSetup::new(setup.public_url.clone());
         (oauth.profile, oauth.scope) = (setup.profile, setup.oauth_scope);
@@ -116,14 +122,24 @@ impl App {
             client_keys: client_keys(&setup.store.ring),
             http,
             dns: Arc::new(setup.network.clone()),
+            providers: setup.providers.iter().map(|with| with.provider.clone()).collect(),
         };
-        let housekeeping = setup.store.housekeeping;
-        let hooks =
-            Hall { web: web.clone(), pages: Arc::clone(&pages), housekeeping: Arc::clone(&housekeeping) };
-        let hooks = Arc::new(hooks);
+        let labels = Labels::of(&setup.providers);
+        let pages =
+            Pages::load(&labels.buttons()).map_err(|error| SetupError::Template(error.to_string()))?;
+        let (pages, housekeeping, accounts) =
+            (Arc::new(pages), setup.store.housekeeping, setup.store.accounts);
+        let hooks = Hall {
+            web: web.clone(),
+            accounts: Arc::clone(&accounts),
+            pages: Arc::clone(&pages),
+            housekeeping: Arc::clone(&housekeeping),
+        };
         Ok(Self {
             public_url: setup.public_url,
-            login: LoginService::new(login, parts, hooks)?,
+            login: LoginService::new(login, parts, Arc::new(hooks))?,
+            accounts,
+            labels,
             web,
             network: setup.network,
             body_limit: setup.body_limit,
@@ -163,9 +179,7 @@ impl App {
             return whole(elsewhere);
         }
         match (&method, path.as_str()) {
-            (_, "/login" | "/callback" | "/client-metadata.json" | "/jwks.json") => {
-                self.login.handle(request).await.map(Body::streamed)
-            }
+            (_, login) if self.login.serves(login) => self.login.handle(request).await.map(Body::streamed),
             (&Method::GET, "/") => whole(self.home(request.into_parts().0).await),
             (&Method::GET, "/session") => whole(self.session(&request.into_parts().0).await),
             (&Method::POST, "/logout") => whole(self.logout(request.into_parts().0).await),
@@ -178,6 +192,7 @@ impl App {
             (&Method::POST, path::DEVICE) => whole(self.device_form(request).await),
             (&Method::POST, "/connections/end") => whole(self.end_connections(request).await),
             (&Method::POST, "/sessions/end") => whole(self.sign_out_everywhere(request).await),
+            (&Method::POST, "/identities/unlink") => whole(self.unlink(request).await),
             (&Method::GET, "/assets/style.css") => whole(style()),
             (&Method::GET, "/healthz") => {
                 whole(respond::json_answer(StatusCode::OK, &json!({ "status": "ok" })))
@@ -188,7 +203,9 @@ impl App {
                 whole(respond::wrong_method("GET, HEAD"))
             }
             (_, path::AUTHORIZE | path::DEVICE) => whole(respond::wrong_method("GET, HEAD, POST")),
-            (_, "/logout" | "/connections/end" | "/sessions/end") => whole(respond::wrong_method("POST")),
+            (_, "/logout" | "/connections/end" | "/sessions/end" | "/identities/unlink") => {
+                whole(respond::wrong_method("POST"))
+            }
             (_, xrpc) if xrpc.starts_with("/xrpc/") => whole(respond::wrong_method("GET, POST")),
             _ => whole(self.not_found(&request.into_parts().0)),
         }
@@ -200,7 +217,8 @@ impl App {
         let literal = matches!(self.public_url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)));
         let asked = request.headers().get(HOST)?.to_str().ok()?;
         let by_name = asked.split(':').next().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
-        let page = request.method() == Method::GET && matches!(request.uri().path(), "/" | "/login");
+        let path = request.uri().path();
+        let page = request.method() == Method::GET && (path == "/" || self.login.serves(path));
         if !(literal && by_name && page && self.public_url.scheme() == "http") {
             return None;
         }
@@ -210,27 +228,28 @@ impl App {
 
     /// `GET /`: who is signed in, or the form that signs in.
     async fn home(&self, parts: request::Parts) -> Response<Bytes> {
-        let (web_session, record) = match self.signed_in(&parts).await {
+        let (web_session, upstream) = match self.signed_in(&parts).await {
             Ok(Visitor::SignedIn(both)) => *both,
             Ok(Visitor::Nobody) => return self.sign_in_page(&parts, None),
             Ok(Visitor::Ended) => return self.forgetting(self.sign_in_page(&parts, Some(ENDED))),
             Err(unavailable) => return self.unavailable(&parts, &unavailable),
         };
-        let connections = match self.connections(&web_session.subject, ambient::now()).await {
-            Ok(connections) => connections,
-            Err(unavailable) => return self.unavailable(&parts, &unavailable),
-        };
-        let did = web_session.subject;
-        let display_name = self.profiles.display_name(&did, &record.pds, ambient::now(), &self.network).await;
-        let page = SignedIn {
-            handle: web_session.name,
-            display_name,
-            did,
-            pds: Some(record.pds.to_string()),
-            scopes: record.scope.iter().map(str::to_owned).collect(),
-            expires: record.expires_at.map(|end| in_words(end.since(ambient::now()))),
-            connections,
-        };
+        let (subject, now) = (web_session.subject.as_str(), ambient::now());
+        let (identities, connections) =
+            match (self.identities(subject).await, self.connections(subject, now).await) {
+                (Ok(identities), Ok(connections)) => (identities, connections),
+                (Err(unavailable), _) | (_, Err(unavailable)) => {
+                    return self.unavailable(&parts, &unavailable);
+                }
+            };
+        let (mut display_name, mut server) = (None, None);
+        if let Some(record) = upstream {
+            let did = record.key.did().as_str();
+            display_name = self.profiles.display_name(did, &record.pds, now, &self.network).await;
+            server = Some(PersonsServer::of(&record, now));
+        }
+        let (person, account) = (person(&web_session), web_session.subject);
+        let page = SignedIn { person, display_name, account, server, identities, connections };
         respond::page(StatusCode::OK, self.pages.signed_in(&page))
     }
 
@@ -255,12 +274,14 @@ impl App {
         match self.signed_in(parts).await {
             Ok(Visitor::SignedIn(both)) => {
                 let (web_session, record) = *both;
+                let record = record.as_ref();
                 let body = json!({
-                    "did": record.key.did().as_str(),
-                    "handle": record.handle.as_ref().map(Handle::as_str),
-                    "pds": record.pds.as_str(),
-                    "scope": record.scope.to_string(),
-                    "expires_at": record.expires_at,
+                    "sub": web_session.subject,
+                    "did": record.map(|record| record.key.did().as_str()),
+                    "handle": record.and_then(|record| record.handle.as_ref()).map(Handle::as_str),
+                    "pds": record.map(|record| record.pds.as_str()),
+                    "scope": record.map(|record| record.scope.to_string()),
+                    "expires_at": record.and_then(|record| record.expires_at),
                     "provider": web_session.provider.as_str(),
                 });
                 respond::json_answer(StatusCode::OK, &body)
@@ -378,13 +399,15 @@ impl App {
         let Some(web_session) = self.web.current(&parts.headers, ambient::now()).await? else {
             return Ok(Visitor::Nobody);
         };
-        let record = match &web_session.session {
-            Some(key) => self.login.sessions().load(key).await?,
-            None => None,
+        let Some(key) = &web_session.session else {
+            return Ok(Visitor::SignedIn(Box::new((web_session, None))));
         };
-        match record {
-            Some(record) => Ok(Visitor::SignedIn(Box::new((web_session, record)))),
-            None => self.web.forget(&web_session).await.map(|()| Visitor::Ended),
+        match self.login.sessions().load(key).await? {
+            Some(record) => Ok(Visitor::SignedIn(Box::new((web_session, Some(record))))),
+            None => match self.web.without_upstream(web_session).await? {
+                Some(left) => Ok(Visitor::SignedIn(Box::new((left, None)))),
+                None => Ok(Visitor::Ended),
+            },
         }
     }
 
@@ -481,6 +504,12 @@ pub(crate) fn not_signed_in() -> Response<Bytes> {
     respond::error_answer(StatusCode::UNAUTHORIZED, "not_signed_in", "Nobody is signed in with this browser.")
 }
 
+/// The answer to a program whose person is signed in by a provider that has no server of theirs.
+pub(crate) fn no_own_server() -> Response<Bytes> {
+    let sentence = "This person is signed in without an AT Protocol identity. They can link one on the page of this server.";
+    respond::error_answer(StatusCode::FORBIDDEN, "no_atproto_session", sentence)
+}
+
 /// The answer to a program whose person has to sign in again.
 pub(crate) fn session_ended() -> Response<Bytes> {
     respond::error_answer(StatusCode::UNAUTHORIZED, ENDED.code, ENDED.sentence)
@@ -492,8 +521,8 @@ pub(crate) enum Visitor {
     Nobody,
     /// Somebody whose session at their own server is over.
     Ended,
-    /// Somebody, both sessions alive.
-    SignedIn(Box<(WebSession, SessionRecord)>),
+    /// Somebody, and their session at their own server, if they have one.
+    SignedIn(Box<(WebSession, Option<SessionRecord>)>),
 }
 
 const ENDED: Problem<'static> = Problem {
@@ -510,14 +539,4 @@ fn style() -> Response<Bytes> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
-}
-
-/// A span to come, for people: "in 5 minutes".
-fn in_words(span: Duration) -> String {
-    let plural = |count: u64, unit: &str| format!("in {count} {unit}{}", if count == 1 { "" } else { "s" });
-    match span.as_secs() {
-        0..60 => "within a minute".to_owned(),
-        seconds @ 60..3600 => plural(seconds / 60, "minute"),
-        seconds => plural(seconds / 3600, "hour"),
-    }
 }

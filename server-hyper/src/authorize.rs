@@ -23,6 +23,7 @@ use crate::form::read_form;
 use crate::oauth::{path, tell};
 use crate::pages::{Asked, SignIn};
 use crate::respond;
+use crate::web::person;
 
 impl App {
     /// `GET /oauth2/authorize`: an app sends somebody here, or they come back from signing in.
@@ -158,7 +159,7 @@ impl App {
             scopes: asked.scope.iter().map(str::to_owned).collect(),
             resources: &asked.resources,
             subject: &session.subject,
-            name: session.name.as_deref(),
+            person: person(session),
         };
         respond::page(StatusCode::OK, self.pages().consent(&page))
     }

@@ -13,12 +13,14 @@ use vestibule_atproto_identity::DevelopmentNames;
 use vestibule_atproto_identity::login::ClientDisplay;
 use vestibule_atproto_identity::net::{Network, NetworkConfig, NetworkError, PrivateNetwork};
 use vestibule_oauth_core::{InvalidScope, ScopeSet, Secret};
+use vestibule_server_hyper::SignInWith;
 use vestibule_storage::StoreUrl;
 use vestibule_token_endpoint::{
     Client, ClientKind, ClientSecret, GrantType, Profile, SecretHash, TrustedIssuer,
 };
 
 use crate::client_spec::{ClientSpec, SpecError, has_secret, read_keys, review};
+use crate::provider_table::{ProviderError, ProviderTable};
 
 /// The front hall of your apps: people sign in with their AT Protocol handle.
 #[derive(Debug, Parser)]
@@ -257,6 +259,8 @@ pub(crate) struct ConfigFile {
     pub(crate) oauth: OauthSection,
     /// The apps.
     pub(crate) client: Vec<ClientTable>,
+    /// Whom people may sign in with.
+    pub(crate) provider: Vec<ProviderTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -388,6 +392,20 @@ impl ConfigFile {
         Ok(clients)
     }
 
+    /// Whom people may sign in with beside the AT Protocol; with `development`, also at this machine.
+    pub(crate) fn providers(&self, development: bool) -> Result<Vec<SignInWith>, ConfigError> {
+        let mut providers: Vec<SignInWith> = Vec::new();
+        for table in &self.provider {
+            let failed = |why| ConfigError::Provider { name: table.name().to_owned(), why };
+            let with = table.sign_in_with(development).map_err(failed)?;
+            if providers.iter().any(|known| known.provider.id() == with.provider.id()) {
+                return Err(failed(ProviderError::Twice));
+            }
+            providers.push(with);
+        }
+        Ok(providers)
+    }
+
     /// Reads the file at `path`, or `vestibule.toml` if there is one.
     fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let usual = Path::new("vestibule.toml");
@@ -424,6 +442,8 @@ pub(crate) enum ConfigError {
     OauthScope(InvalidScope),
     #[error("oauth.profile: {0:?} is none: write oauth21, fapi2, atproto or legacy20")]
     Profile(String),
+    #[error("provider {name:?}: {why}")]
+    Provider { name: String, why: ProviderError },
     #[error("client {id:?}: {why}")]
     Client { id: String, why: SpecError },
 }

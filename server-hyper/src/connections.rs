@@ -119,7 +119,7 @@ impl App {
     }
 
     /// A form of our own page, and whose it is.
-    async fn own_form<B>(
+    pub(crate) async fn own_form<B>(
         &self,
         parts: &request::Parts,
         body: B,
@@ -152,7 +152,7 @@ impl App {
     }
 
     /// Ends the sessions at people's servers that these were the last to use. Nobody waits for it.
-    fn release(self: &Arc<Self>, contexts: Vec<String>) {
+    pub(crate) fn release(self: &Arc<Self>, contexts: Vec<String>) {
         let app = Arc::clone(self);
         // What is cut short by a crash is found by the next sweep.
         let _unwaited = self.login().carry_out(async move {

@@ -21,6 +21,7 @@ use crate::form::read_form;
 use crate::oauth::path;
 use crate::pages::{Asked, DeviceCode, Problem, SignIn};
 use crate::respond;
+use crate::web::person;
 
 /// How many codes somebody may type wrong in a row. There are 25 thousand million of them, and a few that are good at any time.
 pub(crate) const TYPED_WRONG: u32 = 10;
@@ -141,7 +142,7 @@ impl App {
             scopes: stored.device.scope.iter().map(str::to_owned).collect(),
             resources: &stored.device.resources,
             subject: &session.subject,
-            name: session.name.as_deref(),
+            person: person(session),
         };
         respond::page(StatusCode::OK, self.pages().consent(&page))
     }

@@ -1,8 +1,9 @@
 //! The login routes, as one service that mounts anywhere.
 //!
-//! `GET|POST /login`, `GET|POST /callback`, `GET /client-metadata.json` and `GET /jwks.json`, below whatever prefix the
-//! base URL has. What happens after a login, or after a failed one, is the application's to say: two hooks, each of which
-//! gives the response. The binary `vestibule` mounts this same service.
+//! `GET|POST /login`, `GET|POST /callback`, `GET /client-metadata.json` and `GET /jwks.json` for the AT Protocol, and
+//! `GET|POST /auth/{provider}` with its `/callback` for every other provider, below whatever prefix the base URL has. What happens
+//! after a login, or after a failed one, is the application's to say: two hooks, each of which gives the response. The binary
+//! `vestibule` mounts this same service.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -26,11 +27,12 @@ use vestibule_atproto_identity::login::{
 };
 use vestibule_atproto_identity::{DevelopmentNames, ResolveOptions};
 use vestibule_oauth_core::seal::SealKeys;
-use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, TxtLookup};
+use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, ScopeSet, StoreUnavailable, TxtLookup};
 use vestibule_strategy::cookie::InsecureSite;
 use vestibule_strategy::{
-    AssertionKey, Auth, Begun, DuplicateProvider, Engine, Failure, FailureKind, Fault, Finished, FlowInfo,
-    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, ProviderId, ReturnTo, TransportFault,
+    AssertionKey, Auth, Begun, BuildError, Engine, Failure, FailureKind, Fault, Finished, FlowInfo,
+    FlowKeeping, FlowStore, Incoming, Intent, InvalidProviderId, Phase, Provider, ProviderId, ReturnTo,
+    Routed, TransportFault,
 };
 
 use crate::ambient;
@@ -56,6 +58,16 @@ pub trait LoginHooks: Send + Sync {
         login: FailedLogin,
         request: &'a request::Parts,
     ) -> BoxFuture<'a, Response<Bytes>>;
+
+    /// To which account a form with `intent=link` would link another identity: the one that is signed in with the browser that
+    /// asks. A login that is begun so ends in [`Self::signed_in`] with [`Intent::Link`]. Without this hook nothing is linked.
+    fn account<'a>(
+        &'a self,
+        request: &'a request::Parts,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreUnavailable>> {
+        let _nobody = request;
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// A login that came to its end.
@@ -64,8 +76,8 @@ pub trait LoginHooks: Send + Sync {
 pub struct FinishedLogin {
     /// Who it is.
     pub auth: Auth,
-    /// Their session at their own server.
-    pub session: SessionKey,
+    /// Their session at their own server, which a sign-in with the AT Protocol leaves.
+    pub session: Option<SessionKey>,
     /// Through which it is used and ended; the same as [`LoginService::sessions`].
     pub sessions: Arc<Sessions>,
     /// What the login was for, and where the person wanted to go.
@@ -90,6 +102,8 @@ pub struct FailedLogin {
     pub handle: Option<String>,
     /// Where the person wanted to go.
     pub return_to: Option<ReturnTo>,
+    /// What the login was for.
+    pub intent: Intent,
 }
 
 /// What the service has to know of the application.
@@ -140,6 +154,8 @@ pub struct LoginParts {
     pub http: Arc<dyn HttpClient>,
     /// DNS.
     pub dns: Arc<dyn TxtLookup>,
+    /// Other providers than the AT Protocol.
+    pub providers: Vec<Provider>,
 }
 
 impl fmt::Debug for LoginParts {
@@ -154,8 +170,7 @@ pub struct LoginService(Arc<Inner>);
 
 struct Inner {
     base_url: Url,
-    prefix: String,
-    provider: ProviderId,
+    atproto: ProviderId,
     client: Arc<AtprotoClient>,
     directory: Arc<Directory>,
     sessions: Arc<Sessions>,
@@ -167,7 +182,7 @@ struct Inner {
 }
 
 impl LoginService {
-    /// The largest form a login takes, in octets: a handle and a place to return to.
+    /// The largest form a login takes, in octets: a handle and a place to return to, or what a provider sends by `form_post`.
     pub const MAX_FORM: usize = form::MAX_FORM;
 
     /// How long a form may take to arrive.
@@ -204,16 +219,20 @@ impl LoginService {
         let strategy =
             AtprotoStrategy::new(Arc::clone(&client), Arc::clone(&directory), Arc::clone(&sessions))
                 .with_handle_suffix(setup.handle_suffix);
-        let provider: ProviderId = AtprotoStrategy::KIND.parse().map_err(SetupError::Provider)?;
-        let engine = Engine::new(base.clone(), &parts.seal_keys, FlowKeeping::Store(parts.flows))
-            .map_err(SetupError::Insecure)?
-            .with_provider(provider.clone(), callback, Arc::new(strategy))
-            .map_err(SetupError::Duplicate)?;
-        let prefix = base.path().trim_end_matches('/').to_owned();
+        let atproto: ProviderId = AtprotoStrategy::KIND.parse().map_err(SetupError::Provider)?;
+        let provider = Provider::new(atproto.clone(), Arc::new(strategy))
+            .with_request_path("/login")
+            .with_callback_path("/callback");
+        let flows = FlowKeeping::Store(parts.flows);
+        let engine = Engine::builder(base.clone(), &parts.seal_keys, flows).provider(provider);
+        let engine = parts.providers.into_iter().fold(engine, vestibule_strategy::EngineBuilder::provider);
+        let engine = engine.build().map_err(|error| match error {
+            BuildError::Insecure(error) => SetupError::Insecure(error),
+            error => SetupError::Providers(error),
+        })?;
         Ok(Self(Arc::new(Inner {
             base_url: base,
-            prefix,
-            provider,
+            atproto,
             client,
             directory,
             sessions,
@@ -233,6 +252,38 @@ impl LoginService {
     /// The client that people's servers know.
     pub fn client(&self) -> &AtprotoClient {
         &self.0.client
+    }
+
+    /// What runs the logins: it knows every provider, and where each of them begins and ends.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Whether this address is one of ours, by whatever method.
+    pub fn serves(&self, path: &str) -> bool {
+        let path = self.below(path);
+        self.document(path).is_some() || self.0.engine.route(&Method::GET, path) != Routed::Elsewhere
+    }
+
+    /// The path without the prefix, which a framework that nests services may have taken away already. The AT Protocol has short
+    /// addresses, and those that every provider has as well.
+    fn below<'p>(&self, path: &'p str) -> &'p str {
+        let prefix = self.0.base_url.path().trim_end_matches('/');
+        let path = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        match path.strip_suffix('/').unwrap_or(path) {
+            "/auth/atproto" => "/login",
+            "/auth/atproto/callback" => "/callback",
+            _ => path,
+        }
+    }
+
+    /// The document that is published at this address.
+    fn document(&self, path: &str) -> Option<String> {
+        match path {
+            "/client-metadata.json" => Some(self.0.client.metadata().to_json()),
+            "/jwks.json" => Some(self.0.client.jwks_json()),
+            _ => None,
+        }
     }
 
     /// The identities and servers that were looked up lately.
@@ -264,25 +315,28 @@ impl LoginService {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        // A framework that nests services may have taken the prefix away already.
-        let path = parts.uri.path();
-        let path = path.strip_prefix(&self.0.prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        let response = match (&parts.method, path) {
-            (&Method::GET, "/login" | "/callback") => {
+        let path = self.below(parts.uri.path()).to_owned();
+        if let Some(document) = self.document(&path) {
+            let response = match parts.method {
+                Method::GET | Method::HEAD => respond::document(document),
+                _ => respond::wrong_method("GET, HEAD"),
+            };
+            return response.map(Full::new);
+        }
+        let response = match self.0.engine.route(&parts.method, &path) {
+            Routed::Phase(phase, provider) if parts.method == Method::POST => {
+                let provider = provider.clone();
+                match read_form(&parts, body).await {
+                    Ok(form) => self.run(phase, provider, parts, form).await,
+                    Err(refusal) => refusal.into(),
+                }
+            }
+            Routed::Phase(phase, provider) => {
                 let query = Bytes::copy_from_slice(parts.uri.query().unwrap_or_default().as_bytes());
-                self.run(phase_of(path), parts, query).await
+                self.run(phase, provider.clone(), parts, query).await
             }
-            (&Method::POST, "/login" | "/callback") => match read_form(&parts, body).await {
-                Ok(form) => self.run(phase_of(path), parts, form).await,
-                Err(refusal) => refusal.into(),
-            },
-            (&Method::GET | &Method::HEAD, "/client-metadata.json") => {
-                respond::document(self.0.client.metadata().to_json())
-            }
-            (&Method::GET | &Method::HEAD, "/jwks.json") => respond::document(self.0.client.jwks_json()),
-            (_, "/login" | "/callback") => respond::wrong_method("GET, POST"),
-            (_, "/client-metadata.json" | "/jwks.json") => respond::wrong_method("GET, HEAD"),
-            _ => {
+            Routed::WrongMethod(allowed) => respond::wrong_method(&allowed),
+            Routed::Elsewhere => {
                 respond::error_answer(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
             }
         };
@@ -290,12 +344,18 @@ impl LoginService {
     }
 
     /// Runs a phase, even when the browser goes away meanwhile.
-    async fn run(&self, phase: Phase, parts: request::Parts, encoded: Bytes) -> Response<Bytes> {
+    async fn run(
+        &self,
+        phase: Phase,
+        provider: ProviderId,
+        parts: request::Parts,
+        encoded: Bytes,
+    ) -> Response<Bytes> {
         let inner = Arc::clone(&self.0);
         let running = self.0.tasks.spawn(async move {
             match phase {
-                Phase::Request => inner.request_phase(&parts, &encoded).await,
-                Phase::Callback => inner.callback_phase(&parts, &encoded).await,
+                Phase::Request => inner.request_phase(&provider, &parts, &encoded).await,
+                Phase::Callback => inner.callback_phase(&provider, &parts, &encoded).await,
             }
         });
         running.await.unwrap_or_else(|_| {
@@ -306,47 +366,90 @@ impl LoginService {
 }
 
 impl Inner {
-    async fn request_phase(&self, parts: &request::Parts, encoded: &[u8]) -> Response<Bytes> {
-        let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
-        let (seed, now) = (ambient::seed(), ambient::now());
-        let begin = self.engine.begin(&self.provider, incoming, Intent::SignIn, seed, now, &*self.http);
-        let begun = match self.starts.admit(&parts.extensions, now) {
-            Ok(_room) => tokio::time::timeout(LoginService::BEGIN_TIMEOUT, begin)
-                .await
-                .unwrap_or_else(|_| Err(self.failure(Phase::Request, too_slow()))),
-            Err(too_many) => Err(self.failure(Phase::Request, too_many.fault())),
+    async fn request_phase(
+        &self,
+        provider: &ProviderId,
+        parts: &request::Parts,
+        encoded: &[u8],
+    ) -> Response<Bytes> {
+        let params = Params::parse(encoded, &FormRules::DEFAULT).unwrap_or_default();
+        let links = params.value("intent") == Some("link");
+        let intent = if links { self.link(parts).await } else { Ok(Intent::SignIn) };
+        let asked = intent.as_ref().cloned().unwrap_or(Intent::SignIn);
+        let begun = match intent {
+            Ok(intent) => self.begin(provider, parts, encoded, intent).await,
+            Err(fault) => Err(Failure::new(provider.clone(), Phase::Request, fault)),
         };
         let failure = match begun.map(Begun::into_response) {
             Ok(Some(response)) => return response,
-            Ok(None) => self.misconfigured(Phase::Request),
+            Ok(None) => misconfigured(provider, Phase::Request),
             Err(failure) => failure,
         };
-        let params = Params::parse(encoded, &FormRules::DEFAULT).unwrap_or_default();
         let handle = params.value("handle").map(str::to_owned);
         let return_to = params.value("return_to").and_then(|text| ReturnTo::parse(text, &self.base_url).ok());
-        self.failed(FailedLogin { failure, handle, return_to }, parts).await
+        self.failed(FailedLogin { failure, handle, return_to, intent: asked }, parts).await
     }
 
-    async fn callback_phase(&self, parts: &request::Parts, encoded: &[u8]) -> Response<Bytes> {
+    /// Links to the account that is signed in.
+    async fn link(&self, parts: &request::Parts) -> Result<Intent, Fault> {
+        let account = self.hooks.account(parts).await;
+        match account.map_err(|error| Fault::new(FailureKind::StoreUnavailable, error.to_string()))? {
+            Some(subject) => Ok(Intent::Link { subject }),
+            None => Err(Fault::new(FailureKind::NotSignedIn, "nobody is signed in with this browser")),
+        }
+    }
+
+    async fn begin(
+        &self,
+        provider: &ProviderId,
+        parts: &request::Parts,
+        encoded: &[u8],
+        intent: Intent,
+    ) -> Result<Begun, Failure> {
+        let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
+        let (seed, now) = (ambient::seed(), ambient::now());
+        let begin = self.engine.begin(provider, incoming, intent, seed, now, &*self.http);
+        let failed = |fault| Err(Failure::new(provider.clone(), Phase::Request, fault));
+        match self.starts.admit(&parts.extensions, now) {
+            Ok(_room) => tokio::time::timeout(LoginService::BEGIN_TIMEOUT, begin)
+                .await
+                .unwrap_or_else(|_| failed(too_slow())),
+            Err(too_many) => failed(too_many.fault()),
+        }
+    }
+
+    async fn callback_phase(
+        &self,
+        provider: &ProviderId,
+        parts: &request::Parts,
+        encoded: &[u8],
+    ) -> Response<Bytes> {
         let incoming = Incoming::new(&parts.method, &parts.headers, encoded);
         let finished =
-            self.engine.finish(&self.provider, incoming, ambient::seed(), ambient::now(), &*self.http).await;
+            self.engine.finish(provider, incoming, ambient::seed(), ambient::now(), &*self.http).await;
         let Finished { outcome, flow, set_cookies, .. } = finished;
-        let finished = outcome.and_then(|auth| match (session_of(&auth), flow.clone()) {
-            (Some(session), Some(flow)) => {
-                let (sessions, tasks) = (Arc::clone(&self.sessions), self.tasks.clone());
-                Ok(FinishedLogin { auth, session, sessions, flow, tasks })
+        let (return_to, intent) = match &flow {
+            Some(flow) => (flow.return_to.clone(), flow.intent.clone()),
+            None => (None, Intent::SignIn),
+        };
+        let finished = outcome.and_then(|auth| {
+            let session = session_of(&auth);
+            match flow {
+                // A sign-in with the AT Protocol is one with a session.
+                Some(flow) if session.is_some() || *provider != self.atproto => {
+                    let (sessions, tasks) = (Arc::clone(&self.sessions), self.tasks.clone());
+                    Ok(FinishedLogin { auth, session, sessions, flow, tasks })
+                }
+                _ => Err(misconfigured(provider, Phase::Callback)),
             }
-            _ => Err(self.misconfigured(Phase::Callback)),
         });
         let mut response = match finished {
             Ok(login) => {
-                tracing::info!(subject = %login.auth.uid, "signed in");
+                tracing::info!(%provider, uid = %login.auth.uid, "signed in");
                 self.hooks.signed_in(login, parts).await
             }
             Err(failure) => {
-                let return_to = flow.and_then(|flow| flow.return_to);
-                self.failed(FailedLogin { failure, handle: None, return_to }, parts).await
+                self.failed(FailedLogin { failure, handle: None, return_to, intent }, parts).await
             }
         };
         response.headers_mut().extend(set_cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
@@ -356,6 +459,7 @@ impl Inner {
     async fn failed(&self, login: FailedLogin, parts: &request::Parts) -> Response<Bytes> {
         let failure = &login.failure;
         tracing::warn!(
+            provider = %failure.provider(),
             code = failure.kind().code(),
             detail = failure.detail(),
             "{} phase failed",
@@ -363,15 +467,11 @@ impl Inner {
         );
         self.hooks.failed(login, parts).await
     }
+}
 
-    fn misconfigured(&self, phase: Phase) -> Failure {
-        let detail = "the AT Protocol strategy gave something else than a login";
-        self.failure(phase, Fault::new(FailureKind::Misconfigured, detail))
-    }
-
-    fn failure(&self, phase: Phase, fault: Fault) -> Failure {
-        Failure::new(self.provider.clone(), phase, fault)
-    }
+fn misconfigured(provider: &ProviderId, phase: Phase) -> Failure {
+    let detail = "the strategy gave something else than a login";
+    Failure::new(provider.clone(), phase, Fault::new(FailureKind::Misconfigured, detail))
 }
 
 fn too_slow() -> Fault {
@@ -422,10 +522,6 @@ where
     }
 }
 
-fn phase_of(path: &str) -> Phase {
-    if path == "/login" { Phase::Request } else { Phase::Callback }
-}
-
 /// Why the login routes cannot be set up.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -453,7 +549,7 @@ pub enum SetupError {
     /// A page's template is broken.
     #[error("template: {0}")]
     Template(String),
-    /// Two providers have one name.
-    #[error("{0}")]
-    Duplicate(DuplicateProvider),
+    /// Two providers are in each other's way.
+    #[error("the providers: {0}")]
+    Providers(BuildError),
 }

@@ -5,6 +5,7 @@ mod client;
 mod client_spec;
 mod config;
 mod key;
+mod provider_table;
 mod resolve;
 mod serve;
 
@@ -88,6 +89,7 @@ fn setup(args: &ServeArgs, config: &ConfigFile, public_url: Url, store: Opened) 
         profile: config.oauth.profile()?,
         oauth_scope: config.oauth.scope()?,
         clients: config.clients()?,
+        providers: config.providers(args.network.allow_private_network)?,
         public_url,
         store,
     })

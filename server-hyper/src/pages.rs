@@ -1,8 +1,15 @@
 //! The pages people see. Plain HTML from templates, no scripts.
 
+use std::time::Duration;
+
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
+use vestibule_atproto_identity::Handle;
+use vestibule_atproto_identity::login::SessionRecord;
+use vestibule_oauth_core::UnixTime;
+
+use crate::providers::Button;
 
 /// The templates, loaded.
 #[derive(Debug)]
@@ -57,7 +64,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) resources: &'a [String],
     /// Who is asked.
     pub(crate) subject: &'a str,
-    pub(crate) name: Option<&'a str>,
+    pub(crate) person: String,
 }
 
 /// What the page shows where a device's code is typed.
@@ -75,25 +82,63 @@ pub(crate) struct Connection {
     pub(crate) scopes: Vec<String>,
 }
 
+/// A way the person signs in.
+#[derive(Debug, Serialize)]
+pub(crate) struct LinkedIdentity {
+    /// What people call the provider.
+    pub(crate) label: String,
+    /// What the person is called there.
+    pub(crate) name: String,
+    pub(crate) realm: String,
+    pub(crate) uid: String,
+    /// Whether another is left without it.
+    pub(crate) may_go: bool,
+}
+
+/// What the signed-in page shows of the session at the person's own server.
+#[derive(Debug, Serialize)]
+pub(crate) struct PersonsServer {
+    /// The verified handle.
+    handle: Option<String>,
+    did: String,
+    pds: String,
+    scopes: Vec<String>,
+    /// When the access token ends, in words.
+    expires: Option<String>,
+}
+
+impl PersonsServer {
+    pub(crate) fn of(record: &SessionRecord, now: UnixTime) -> Self {
+        Self {
+            handle: record.handle.as_ref().map(Handle::to_string),
+            did: record.key.did().to_string(),
+            pds: record.pds.to_string(),
+            scopes: record.scope.iter().map(str::to_owned).collect(),
+            expires: record.expires_at.map(|end| in_words(end.since(now))),
+        }
+    }
+}
+
 /// What the signed-in page shows.
 #[derive(Debug, Serialize)]
 pub(crate) struct SignedIn {
-    /// The verified handle; `None` shows the DID instead.
-    pub(crate) handle: Option<String>,
+    /// What the person is called here.
+    pub(crate) person: String,
     /// The name the person goes by, where their server tells it.
     pub(crate) display_name: Option<String>,
-    pub(crate) did: String,
-    pub(crate) pds: Option<String>,
-    pub(crate) scopes: Vec<String>,
-    /// When the access token ends, in words.
-    pub(crate) expires: Option<String>,
+    /// The account's name for ever.
+    pub(crate) account: String,
+    pub(crate) server: Option<PersonsServer>,
+    pub(crate) identities: Vec<LinkedIdentity>,
     /// The apps that they have let in.
     pub(crate) connections: Vec<Connection>,
 }
 
 impl Pages {
-    pub(crate) fn load() -> Result<Self, minijinja::Error> {
+    /// The pages, with a button for each of these providers.
+    pub(crate) fn load(providers: &[Button]) -> Result<Self, minijinja::Error> {
         let mut environment = Environment::new();
+        environment.add_global("providers", Value::from(Serde(providers.to_vec())));
         for (name, source) in TEMPLATES {
             environment.add_template(name, source)?;
         }
@@ -130,18 +175,30 @@ impl Pages {
     }
 }
 
+/// A span to come, for people: "in 5 minutes".
+fn in_words(span: Duration) -> String {
+    let plural = |count: u64, unit: &str| format!("in {count} {unit}{}", if count == 1 { "" } else { "s" });
+    match span.as_secs() {
+        0..60 => "within a minute".to_owned(),
+        seconds @ 60..3600 => plural(seconds / 60, "minute"),
+        seconds => plural(seconds / 3600, "hour"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_a_stranger_wrote_stays_text() {
-        let pages = Pages::load().unwrap();
+        let button =
+            Button { provider: "sso".to_owned(), label: "<i>SSO".to_owned(), action: "/auth/sso".to_owned() };
+        let pages = Pages::load(&[button]).unwrap();
         let problem = Some(Problem { sentence: "<b>no</b>", code: "invalid_handle" });
         let wild = "\"><script>alert(1)</script>";
         let page = SignIn { handle: wild, return_to: Some("/a?b=\"c\""), client: Some(wild), problem };
         let html = pages.sign_in(&page);
         assert!(!html.contains("<script>") && !html.contains("<b>no"), "{html}");
-        assert!(html.contains("&lt;b&gt;no"));
+        assert!(html.contains("&lt;b&gt;no") && html.contains("&lt;i&gt;SSO"));
     }
 }

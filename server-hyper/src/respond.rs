@@ -61,10 +61,10 @@ pub(crate) fn error_answer(status: StatusCode, code: &str, sentence: &str) -> Re
 }
 
 /// The answer to a method that an address does not take (405).
-pub(crate) fn wrong_method(allowed: &'static str) -> Response<Bytes> {
+pub(crate) fn wrong_method(allowed: &str) -> Response<Bytes> {
     let sentence = "this address does not take that method";
     let mut response = error_answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().extend(HeaderValue::try_from(allowed).ok().map(|allowed| (ALLOW, allowed)));
     response
 }
 

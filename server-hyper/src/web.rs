@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue};
-use vestibule_atproto_identity::login::{Ended, ReadySession, SessionKey, Sessions};
+use vestibule_atproto_identity::login::{AtprotoStrategy, Ended, ReadySession, SessionKey, Sessions};
 use vestibule_oauth_core::{HttpClient, StoreUnavailable, UnixTime, base64url};
 use vestibule_storage::{WebSession, WebSessionId, WebSessionStore};
 use vestibule_strategy::Auth;
@@ -47,21 +47,40 @@ impl WebSessions {
         }
     }
 
-    /// Signs a browser in, under an id that nobody had before. Gives the cookie to set.
+    /// Signs a browser in to the account `subject`, under an id that nobody had before. Gives the cookie to set.
     pub(crate) async fn begin(
         &self,
+        subject: String,
         auth: &Auth,
-        upstream: SessionKey,
+        upstream: Option<SessionKey>,
         now: UnixTime,
     ) -> Result<Option<HeaderValue>, StoreUnavailable> {
         let value = base64url::encode(ambient::octets::<32>());
         let id = WebSessionId::of_cookie(&value);
-        let mut session =
-            WebSession::new(id, auth.uid.clone(), auth.provider.clone(), now, now.after(LIFETIME));
-        session.name = auth.info.nickname.clone();
-        session.session = Some(upstream);
+        let mut session = WebSession::new(id, subject, auth.provider.clone(), now, now.after(LIFETIME));
+        session.name = shown_name(auth);
+        session.session = upstream;
         self.store.put(session).await?;
         Ok(self.cookies.set(COOKIE, &value, Some(LIFETIME.as_secs())))
+    }
+
+    /// Changes which session at a person's server a browser's session uses. Gives it as it is then.
+    pub(crate) async fn use_upstream(
+        &self,
+        mut session: WebSession,
+        upstream: Option<SessionKey>,
+    ) -> Result<WebSession, StoreUnavailable> {
+        session.session = upstream;
+        self.store.put(session.clone()).await?;
+        Ok(session)
+    }
+
+    /// Ends every session of this person but this one.
+    pub(crate) async fn leave_elsewhere(
+        &self,
+        session: &WebSession,
+    ) -> Result<Vec<WebSession>, StoreUnavailable> {
+        self.store.remove_all(&session.subject, Some(session.id)).await
     }
 
     /// Ends the session of the browser that sends these headers. Gives the session at the person's server, if no other
@@ -106,9 +125,17 @@ impl WebSessions {
         tracing::warn!(session = %refused.record().key, ?ended, "a fresh token was refused");
     }
 
-    /// Forgets the session of this browser, whose session at the person's server is over.
-    pub(crate) async fn forget(&self, session: &WebSession) -> Result<(), StoreUnavailable> {
-        self.store.remove(session.id).await.map(drop)
+    /// What is left of a browser's session when the session at the person's server is over: nothing, if that is how they signed in;
+    /// who signed in by other means stays signed in.
+    pub(crate) async fn without_upstream(
+        &self,
+        session: WebSession,
+    ) -> Result<Option<WebSession>, StoreUnavailable> {
+        if session.provider.as_str() == AtprotoStrategy::KIND {
+            self.store.remove(session.id).await?;
+            return Ok(None);
+        }
+        self.use_upstream(session, None).await.map(Some)
     }
 
     /// The cookie that takes the session cookie away.
@@ -120,3 +147,24 @@ impl WebSessions {
         self.cookies.read(headers, COOKIE).map(WebSessionId::of_cookie)
     }
 }
+
+/// What a person is shown as, on a page of theirs.
+pub(crate) fn person(session: &WebSession) -> String {
+    match &session.name {
+        Some(handle) if session.provider.as_str() == AtprotoStrategy::KIND => format!("@{handle}"),
+        Some(name) => name.clone(),
+        None => session.subject.clone(),
+    }
+}
+
+/// What an identity is shown as: what people know it by there, or the name they go by. A provider may say anything, so it is short
+/// and of one line.
+pub(crate) fn shown_name(auth: &Auth) -> Option<String> {
+    let verified_email = auth.info.email.as_ref().filter(|_| auth.info.email_verified == Some(true));
+    let name = auth.info.nickname.as_ref().or(verified_email).or(auth.info.name.as_ref())?;
+    let short: String = name.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
+    Some(short).filter(|name| !name.trim().is_empty())
+}
+
+/// A handle has up to 253 octets, all of them ASCII.
+const SHOWN_CHARS: usize = 253;

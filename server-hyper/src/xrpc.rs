@@ -26,7 +26,7 @@ use vestibule_storage::WebSession;
 use vestibule_strategy::Provenance;
 
 use crate::ambient;
-use crate::app::{App, not_signed_in, session_ended, whole};
+use crate::app::{App, no_own_server, not_signed_in, session_ended, whole};
 use crate::body::{Body, BodyError};
 use crate::outgoing::{Outgoing, too_large};
 use crate::respond::{self, Refusal};
@@ -91,7 +91,7 @@ impl App {
         let current = self.web.current(&parts.headers, ambient::now()).await;
         let web_session =
             current.map_err(|error| self.unavailable(parts, &error))?.ok_or_else(not_signed_in)?;
-        let key = web_session.session.clone().ok_or_else(not_signed_in)?;
+        let key = web_session.session.clone().ok_or_else(no_own_server)?;
 
         let outgoing = Outgoing::read(&parts.headers, body, self.body_limit).await?;
         let answered = match self.ready_session(key, None).await {
@@ -220,12 +220,15 @@ impl App {
         match error {
             SessionError::Gone(why) => {
                 tracing::info!(subject = %web_session.subject, why, "session over");
-                if let Err(error) = self.web.forget(web_session).await {
-                    return self.unavailable(parts, &error);
+                match self.web.without_upstream(web_session.clone()).await {
+                    Ok(None) => {
+                        let mut response = session_ended();
+                        response.headers_mut().extend(self.web.clear().map(|cookie| (SET_COOKIE, cookie)));
+                        response
+                    }
+                    Ok(Some(_)) => no_own_server(),
+                    Err(error) => self.unavailable(parts, &error),
                 }
-                let mut response = session_ended();
-                response.headers_mut().extend(self.web.clear().map(|cookie| (SET_COOKIE, cookie)));
-                response
             }
             SessionError::Store(error) => self.unavailable(parts, error),
             SessionError::Misconfigured(why) => {

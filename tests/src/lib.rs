@@ -38,6 +38,7 @@
 
 mod browser;
 mod cookies;
+mod fake_github;
 mod fixed;
 mod folder;
 pub mod ledger;
@@ -48,15 +49,18 @@ mod peers;
 mod program;
 pub mod property;
 mod scripted;
+mod sign_in;
 mod talk;
 mod vestibule;
 
 pub use browser::{Answer, Browser};
+pub use fake_github::FakeGitHub;
 pub use fixed::{Entropy, NOW, block_on, entropy};
 pub use folder::Folder;
 pub use login::clock_shows;
 pub use loopback::{free_port, own_loopback};
 pub use peers::{Account, Alive, Decision, Issued, Mode, Peers, PeersConfig, TlsFront, Tokens};
 pub use scripted::{Call, ScriptedNetwork, json, redirect, text};
+pub use sign_in::{Person, SentBack, SignInPeer};
 pub use talk::Talk;
 pub use vestibule::{Outcome, Vestibule, VestibuleConfig, run_vestibule};

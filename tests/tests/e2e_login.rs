@@ -47,7 +47,7 @@ async fn a_handle_signs_in_by_its_txt_record_and_signs_out_on_both_sides() {
     let session = session.json();
     let expires_at = session["expires_at"].as_u64().unwrap();
     let expected = json!({
-        "did": alice.did, "handle": "alice.test", "pds": peers.pds, "scope": "atproto", "provider": "atproto",
+        "sub": alice.did, "did": alice.did, "handle": "alice.test", "pds": peers.pds, "scope": "atproto", "provider": "atproto",
         "expires_at": expires_at,
     });
     assert_eq!(session, expected);

@@ -38,7 +38,7 @@ async fn the_published_documents_describe_the_client_of_development() {
 #[tokio::test]
 async fn an_unknown_address_is_404_in_the_form_that_is_asked_for() {
     let (vestibule, mut browser) = alone().await;
-    for path in ["/nothing", "/login/", "/xrpc", "/callback/x", "/assets/", "/%2e%2e/etc/passwd", "/.env"] {
+    for path in ["/nothing", "/login/x", "/xrpc", "/callback/x", "/assets/", "/%2e%2e/etc/passwd", "/.env"] {
         let page = browser.visit(&vestibule.url(path)).await;
         assert_eq!(page.status(), 404, "{path}");
         assert!(page.header("content-type").unwrap().starts_with("text/html"), "{path}");

@@ -35,7 +35,8 @@ fn a_login_by_handle_asks_these_and_leaves_a_session() {
             ];
             assert_eq!(world.net.log(), lines, "{client:?} {keeping:?}");
             assert_eq!(auth.uid, ALICE);
-            assert_eq!(auth.issuer.as_deref(), Some(ISSUER));
+            assert_eq!(auth.account(), ("atproto", auth.uid.as_str()), "a DID moves from server to server");
+            assert_eq!(auth.extra.raw["issuer"], ISSUER);
             assert_eq!(auth.info.nickname.as_deref(), Some(HANDLE));
             assert_eq!(auth.credentials.scopes.to_string(), SCOPE);
             assert!(auth.credentials.token.is_none(), "tokens stay in the session");

@@ -11,7 +11,7 @@ use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, Seed, UnixT
 use vestibule_strategy::cookie::CookiePolicy;
 use vestibule_strategy::{
     Auth, Begin, Begun, Callback, CallbackCx, Engine, Fault, Finished, FlowKeeping, Incoming, Intent,
-    IssuerPolicy, ProviderId, RequestCx, ResponseMode, Stash, Strategy,
+    IssuerPolicy, Provider, ProviderId, RequestCx, ResponseMode, Stash, Strategy,
 };
 
 use super::material::{CANARY, edited, hides_the_canary, holds_the_canary, is_one_line};
@@ -71,13 +71,11 @@ impl Login {
     fn begin() -> Self {
         let site = Url::parse("https://app.example").unwrap();
         let keys = SealKeys::new([7; 32], []);
-        let callback = site.join("/callback").unwrap();
         let (provider, other): (ProviderId, ProviderId) = ("sso".parse().unwrap(), "other".parse().unwrap());
-        let engine = Engine::new(site.clone(), &keys, FlowKeeping::Cookie)
-            .unwrap()
-            .with_provider(provider.clone(), callback.clone(), Arc::new(Toy))
-            .unwrap()
-            .with_provider(other, callback, Arc::new(Toy))
+        let engine = Engine::builder(site.clone(), &keys, FlowKeeping::Cookie)
+            .provider(Provider::new(provider.clone(), Arc::new(Toy)))
+            .provider(Provider::new(other, Arc::new(Toy)))
+            .build()
             .unwrap();
         let headers = HeaderMap::new();
         let incoming = Incoming::new(&Method::GET, &headers, b"return_to=/inbox");

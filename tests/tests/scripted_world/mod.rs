@@ -35,7 +35,7 @@ use vestibule_oauth_core::{
 };
 use vestibule_strategy::{
     AssertionKey, Auth, Begun, Engine, Failure, Finished, FlowKeeping, FlowKey, FlowStore, Incoming, Intent,
-    ProviderId, StoredFlow, TakenFlow,
+    Provider, ProviderId, StoredFlow, TakenFlow,
 };
 use vestibule_tests::{Call, NOW, ScriptedNetwork, block_on, entropy, text};
 
@@ -127,11 +127,12 @@ impl World {
             Keeping::Cookie => FlowKeeping::Cookie,
             Keeping::Store => FlowKeeping::Store(Arc::clone(&store) as Arc<dyn FlowStore>),
         };
-        let engine = Engine::new(site.clone(), &SealKeys::new([7; 32], []), keeping)
-            .unwrap()
-            .with_provider(atproto(), redirect_uri.clone(), Arc::clone(&strategy) as Arc<_>)
-            .unwrap()
-            .with_provider(other(), redirect_uri, strategy)
+        let provider =
+            |id| Provider::new(id, Arc::clone(&strategy) as Arc<_>).with_redirect_uri(redirect_uri.clone());
+        let engine = Engine::builder(site.clone(), &SealKeys::new([7; 32], []), keeping)
+            .provider(provider(atproto()))
+            .provider(provider(other()))
+            .build()
             .unwrap();
         Self { net, server, store, timer, client, sessions, engine, site, seeds: Cell::new(1) }
     }

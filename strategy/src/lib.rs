@@ -106,6 +106,7 @@
 //!
 //! | Ueberauth | here |
 //! | --- | --- |
+//! | the plug in a pipeline, a controller that matches on `assigns` | `mount::AuthLayer` and `mount::AuthOutcome` (feature `tower`); `mount::AuthService` where the login is to answer by itself (features `hyper`, `tower`) |
 //! | `plug Ueberauth`, `providers` | [`Engine::builder`], [`EngineBuilder::provider`]: at run time and not when the application is compiled; the same strategy any number of times |
 //! | `{module, opts}` | a value: `OAuth2::new(setup)`. Options are its fields, with types |
 //! | `base_path`, `request_path`, `callback_path`, `callback_methods` | [`EngineBuilder::base_path`], [`Provider::with_request_path`], [`Provider::with_callback_path`], [`Provider::with_callback_methods`]; the request phase takes POST as well, and [`Provider::with_request_methods`] leaves it that alone |
@@ -138,8 +139,8 @@
 //!
 //! # What is not here
 //!
-//! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments. Routes and
-//! pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
+//! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments, and whoever mounts an
+//! engine (features `hyper` and `tower`, module `mount`) brings a clock and a random source. Pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
 //! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`], [`GitHub`] and
 //! [`Identity`] are here.
 //!
@@ -173,6 +174,8 @@ mod github;
 mod identity;
 mod id_token;
 mod openid;
+#[cfg(any(feature = "hyper", feature = "tower"))]
+pub mod mount;
 
 pub use auth::{Auth, Credentials, Extra, Info};
 pub use backchannel::{Backchannel, Form, PostError};

@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use url::Url;
 
 use crate::cookies::{Cookies, Initiator};
@@ -28,10 +36,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// send the headers they are given, and all cookies.
 ///
 /// All of them panic when there is no answer; [`try_send`](Self::try_send) tells instead.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub struct Browser {
     cookies: Cookies,
     reached_at: BTreeMap<String, SocketAddr>,
+    /// Those of them that speak TLS, and who vouches for them.
+    trusts: BTreeMap<SocketAddr, TlsConnector>,
+}
+
+impl fmt::Debug for Browser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Browser").field("cookies", &self.cookies).finish_non_exhaustive()
+    }
 }
 
 /// What a server answered.
@@ -55,6 +71,27 @@ impl Browser {
     pub fn reaching(mut self, origin: &str, address: SocketAddr) -> Self {
         self.reached_at.insert(parse(origin).origin().ascii_serialization(), address);
         self
+    }
+
+    /// Sends what is for `origin` to this address by TLS, whose certificate the authority in the PEM file `ca` vouches for.
+    ///
+    /// # Panics
+    /// When the file holds no certificate.
+    #[must_use]
+    pub fn reaching_tls(mut self, origin: &str, address: SocketAddr, ca: &Path) -> Self {
+        let pem = fs::read(ca).unwrap_or_else(|error| panic!("{}: {error}", ca.display()));
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            roots.add(certificate.expect("a certificate")).expect("a good one");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider's own")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        self.trusts.insert(address, TlsConnector::from(Arc::new(config)));
+        self.reaching(origin, address)
     }
 
     /// Opens a page from the address bar.
@@ -193,7 +230,9 @@ impl Browser {
             let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             put(header::COOKIE, &pairs.join("; "))?;
         }
-        let answer = timeout(PATIENCE, once(address, Request::from_parts(parts, Full::new(body))))
+        let request = Request::from_parts(parts, Full::new(body));
+        let tls = self.trusts.get(&address).map(|tls| (tls, host.as_str()));
+        let answer = timeout(PATIENCE, once(address, tls, request))
             .await
             .map_err(|_| format!("no whole answer in {} s", PATIENCE.as_secs()))??;
         let answer = Answer { url, ..answer };
@@ -230,8 +269,27 @@ const USER: (&str, &str) = ("sec-fetch-user", "?1");
 const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 
 /// One request on a connection of its own.
-async fn once(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+async fn once(
+    address: SocketAddr,
+    tls: Option<(&TlsConnector, &str)>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
+    match tls {
+        None => over(stream, request).await,
+        Some((connector, host)) => {
+            let name = host.split(':').next().unwrap_or_default().to_owned();
+            let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+            let stream = connector.connect(name, stream).await.map_err(|error| format!("{host}: {error}"))?;
+            over(stream, request).await
+        }
+    }
+}
+
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, String> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);

@@ -3,13 +3,15 @@
 
 mod e2e_app;
 
+use std::net::SocketAddr;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use e2e_app::{App, CALLBACK, decides, send};
 use serde_json::{Value, json};
 use vestibule_tests::{
-    Answer, Browser, Decision, FakeGitHub, Peers, Person, SentBack, SignInPeer, Vestibule, VestibuleConfig,
-    free_port,
+    Answer, Browser, Decision, FakeGitHub, Mode, Peers, PeersConfig, Person, SentBack, SignInPeer, Vestibule,
+    VestibuleConfig, free_port,
 };
 
 /// A server with two providers beside the AT Protocol, and a browser that has never been there.
@@ -174,6 +176,85 @@ async fn s24_a_sign_in_survives_that_the_provider_changes_its_key() {
     scene.sso.rotate().await;
     scene.signs_in_with_sso("ada", &[]).await;
     assert_eq!(scene.session().await["provider"], "sso");
+}
+
+#[tokio::test]
+async fn s21_a_provider_that_answers_by_a_form_behind_tls() {
+    const SITE: &str = "https://app.peer.internal";
+    let upstream: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let config =
+        PeersConfig { mode: Mode::Https, app_upstream: Some(upstream), ..PeersConfig::on_port_443() };
+    let peers = Peers::start(config).await;
+    let back = format!("{SITE}/auth/sso/callback");
+    let mut sso = SignInPeer::start(&[&back], json!({ "ada": { "preferred_username": "ada" } })).await;
+    let config = VestibuleConfig {
+        listen: upstream.to_string(),
+        ..VestibuleConfig::for_peers(&peers).with_file("sso.secret", SignInPeer::SECRET)
+    };
+    let table = format!(
+        "[[provider]]\nname = \"sso\"\nkind = \"oidc\"\nissuer = {:?}\nclient_id = \"our-app\"\nsecret_file = {:?}\n\
+         response_mode = \"form_post\"\n",
+        sso.issuer(),
+        config.folder.file("sso.secret").display().to_string()
+    );
+    let config = config.with_file("vestibule.toml", &table).with_args(&["--public-url", SITE]);
+    let vestibule = Vestibule::start(config).await;
+    let mut browser = Browser::new().reaching_tls(SITE, peers.tls.address, &peers.tls.ca);
+    let begin = async |browser: &mut Browser, fields: &[(&str, &str)]| {
+        let begun = browser.submit(&format!("{SITE}/auth/sso"), fields).await;
+        assert_eq!(begun.status(), 303, "{}\n{}", begun.text(), vestibule.logs());
+        let set = begun.set_cookies().join("\n");
+        assert!(set.contains("SameSite=None") && set.contains("Secure"), "the flow's cookie alone: {set}");
+        begun.location()
+    };
+
+    // A code that has been in a URL, and in every log on the way, is not taken.
+    let page = begin(&mut browser, &[]).await;
+    let (action, fields) = by_form(sso.passes(&mut browser, &page, Person::SignsIn("ada")).await);
+    assert_eq!(action, back);
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+    let refused = browser.arrive(&format!("{action}?{query}")).await;
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().contains("invalid_callback_request"), "{}", refused.text());
+
+    let page = begin(&mut browser, &[]).await;
+    let (action, fields) = by_form(sso.passes(&mut browser, &page, Person::SignsIn("ada")).await);
+    let posted: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let answer = browser.submit_from(sso.issuer(), &action, &posted).await;
+    assert_eq!(answer.status(), 303, "{}\n{}", answer.text(), vestibule.logs());
+    let session = browser.get(&format!("{SITE}/session"), &[]).await.json();
+    assert_eq!(session["provider"], "sso");
+    let cookies = browser.cookie_names(SITE).join(" ");
+    assert!(cookies.contains("session") && !cookies.contains("flow"), "{cookies}");
+    assert_eq!(browser.submit(&format!("{SITE}/logout"), &[]).await.status(), 303);
+
+    // After a change of the provider's key it goes on; and whoever is signed in links by a form, too.
+    sso.rotate().await;
+    let answer = browser.submit(&format!("{SITE}/login"), &[("handle", "alice.test")]).await;
+    let callback = peers.consent(&answer.location(), peers.alice(), Decision::Allow).await.unwrap();
+    assert_eq!(browser.arrive(&callback).await.status(), 303);
+    for (fields, provider) in [(&[LINK][..], "atproto"), (&[], "sso")] {
+        let page = begin(&mut browser, fields).await;
+        let (action, fields) = by_form(sso.passes(&mut browser, &page, Person::SignsIn("bob")).await);
+        let posted: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let answer = browser.submit_from(sso.issuer(), &action, &posted).await;
+        assert_eq!(answer.status(), 303, "{}\n{}", answer.text(), vestibule.logs());
+        let session = browser.get(&format!("{SITE}/session"), &[]).await.json();
+        assert_eq!(
+            (session["provider"].as_str(), session["sub"].as_str()),
+            (Some(provider), Some(&*peers.alice().did))
+        );
+        if provider == "atproto" {
+            assert_eq!(browser.submit(&format!("{SITE}/logout"), &[]).await.status(), 303);
+        }
+    }
+}
+
+fn by_form(sent: SentBack) -> (String, Vec<(String, String)>) {
+    match sent {
+        SentBack::ByForm { action, fields } => (action, fields),
+        SentBack::To(url) => panic!("a redirect to {url}"),
+    }
 }
 
 #[tokio::test]

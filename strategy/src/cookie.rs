@@ -83,13 +83,17 @@ impl CookiePolicy {
         cookies(headers).find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The names, without the policy's prefix, of the cookies whose names begin with `prefix`, oldest first where the
-    /// browser keeps to RFC 6265, section 5.4.
-    pub fn names<'h>(self, headers: &'h HeaderMap, prefix: &'h str) -> impl Iterator<Item = &'h str> {
+    /// The cookies whose names begin with `prefix`: names without the policy's own prefix, and values; oldest first where the browser
+    /// keeps to RFC 6265, section 5.4.
+    pub fn with_prefix<'h>(
+        self,
+        headers: &'h HeaderMap,
+        prefix: &'h str,
+    ) -> impl Iterator<Item = (&'h str, &'h str)> {
         let host = if self.secure { "__Host-" } else { "" };
         cookies(headers)
-            .filter_map(move |(name, _)| name.strip_prefix(host))
-            .filter(move |name| name.starts_with(prefix))
+            .filter_map(move |(name, value)| Some((name.strip_prefix(host)?, value)))
+            .filter(move |(name, _)| name.starts_with(prefix))
     }
 }
 
@@ -142,7 +146,7 @@ mod tests {
         headers.append(COOKIE, "__Host-ab=3".parse().unwrap());
         let secure = policy("https://a.example");
         assert_eq!(secure.read(&headers, "a"), Some("1"));
-        assert_eq!(secure.names(&headers, "a").collect::<Vec<_>>(), ["a", "ab"]);
+        assert_eq!(secure.with_prefix(&headers, "a").collect::<Vec<_>>(), [("a", "1"), ("ab", "3")]);
         let plain = policy("http://127.0.0.1");
         assert_eq!(plain.read(&headers, "a"), Some("2"));
         assert_eq!(plain.read(&headers, "b"), Some("x=y"));

@@ -167,6 +167,10 @@ impl Engine {
     /// impatient person need, and it keeps the `Cookie` header small.
     pub const MAX_PENDING: usize = 8;
 
+    /// Of how many forgotten logins a browser remembers that they were. Who comes back with one of them reads that it is over, and not
+    /// that somebody else may have begun it.
+    pub const MAX_FORGOTTEN: usize = 16;
+
     /// An engine to be, for the site at `site`, which is the only source of what counts as "this site" and of every address that
     /// is built. A path that it has stands before all others.
     pub fn builder(site: Url, keys: &SealKeys, keeping: FlowKeeping) -> EngineBuilder {
@@ -310,10 +314,8 @@ impl Engine {
             let detail = format!("the flow's cookie would be {} octets long", value.len());
             return Err(Fault::new(FailureKind::Misconfigured, detail));
         }
-        let known: Vec<&str> = self.cookies.names(headers, COOKIE_PREFIX).collect();
-        let surplus = (known.len() + 1).saturating_sub(Self::MAX_PENDING);
-        let forgotten = known.iter().take(surplus).filter_map(|name| self.cookies.clear(name));
         let lifetime = Some(Pending::LIFETIME.as_secs());
+        let forgotten = self.forget_surplus(headers, lifetime);
         let set = match pending.mode {
             ResponseMode::Query if strict => self.cookies.set_strict(&name.cookie, &value, lifetime),
             ResponseMode::Query => self.cookies.set(&name.cookie, &value, lifetime),
@@ -323,7 +325,19 @@ impl Engine {
                 Some(set.ok_or_else(|| Fault::new(FailureKind::Misconfigured, detail))?)
             }
         };
-        Ok(forgotten.chain(set).collect())
+        Ok(forgotten.into_iter().chain(set).collect())
+    }
+
+    /// Makes room for one more flow: the oldest are forgotten, and of those forgotten before the oldest leave no trace.
+    fn forget_surplus(&self, headers: &HeaderMap, lifetime: Option<u64>) -> Vec<HeaderValue> {
+        let known = self.cookies.with_prefix(headers, COOKIE_PREFIX);
+        let (gone, pending): (Vec<_>, Vec<_>) = known.partition(|(_, value)| *value == FORGOTTEN);
+        let surplus = (pending.len() + 1).saturating_sub(Self::MAX_PENDING);
+        let traces = (gone.len() + surplus).saturating_sub(Self::MAX_FORGOTTEN);
+        let cleared = gone.iter().take(traces).filter_map(|(name, _)| self.cookies.clear(name));
+        let forgotten = pending.iter().take(surplus);
+        let forgotten = forgotten.filter_map(|(name, _)| self.cookies.set(name, FORGOTTEN, lifetime));
+        cleared.chain(forgotten).collect()
     }
 
     /// The callback phase. `seed` is fresh.
@@ -412,6 +426,14 @@ impl Engine {
         let Some(value) = self.cookies.read(headers, &name.cookie) else {
             return csrf(CsrfCause::CookieAbsent, "the browser has no cookie for this state");
         };
+        if value == FORGOTTEN {
+            finishing.set_cookies.extend(self.cookies.clear(&name.cookie));
+            let detail = format!(
+                "the browser has begun {} logins since, and this one was forgotten",
+                Self::MAX_PENDING
+            );
+            return Err(Fault::new(FailureKind::FlowMissing, detail));
+        }
         let sealed = match &self.keeping {
             FlowKeeping::Cookie => base64url::decode(value),
             FlowKeeping::Store(store) => {
@@ -456,6 +478,9 @@ struct Finishing {
 
 /// A `form_post` callback with an ID token is the largest: 16 KiB of token, encoded.
 const FORM_RULES: FormRules = FormRules::DEFAULT.with_max_octets(64 * 1024);
+
+/// What stands in the cookie of a flow that was forgotten. No flow's own cookie is this short.
+const FORGOTTEN: &str = "forgotten";
 
 /// Browsers drop cookies of more than 4096 octets, name and attributes included.
 const MAX_COOKIE_OCTETS: usize = 3800;

@@ -142,7 +142,7 @@ pub fn cookie_header(data: &[u8]) {
         }
         let Ok(header) = HeaderValue::from_bytes(header) else { continue };
         let jar = HeaderMap::from_iter([(COOKIE, header)]);
-        let names: Vec<&str> = policy.names(&jar, "s").collect();
+        let names: Vec<&str> = policy.with_prefix(&jar, "s").map(|(name, _)| name).collect();
         assert!(names.len() <= 200 && names.iter().all(|name| name.starts_with('s')));
         assert_eq!(names.contains(&"session"), policy.read(&jar, "session").is_some());
         assert!(policy.read(&jar, "session").is_none_or(|value| !value.contains(';')));

@@ -34,7 +34,21 @@ impl AwsLcSigner {
         let mut der = [PREFIX, octets.expose().as_slice(), SUFFIX].concat();
         let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &der);
         der.zeroize();
-        let key = key.map_err(|_| InvalidKey::Backend)?;
+        Self::of(key.map_err(|_| InvalidKey::Backend)?)
+    }
+
+    /// Loads a key from its PKCS #8 document, in DER ([RFC 5958]): what a `.p8` file holds.
+    ///
+    /// # Errors
+    /// [`InvalidKey::P256`] when it is not one of a P-256 key.
+    ///
+    /// [RFC 5958]: https://www.rfc-editor.org/rfc/rfc5958
+    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, InvalidKey> {
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8);
+        Self::of(key.map_err(|_| InvalidKey::P256)?)
+    }
+
+    fn of(key: EcdsaKeyPair) -> Result<Self, InvalidKey> {
         let public = match key.public_key().as_ref() {
             [4, point @ ..] => match point.split_at_checked(32) {
                 Some((x, y)) => match (x.try_into(), y.try_into()) {
@@ -289,5 +303,18 @@ mod tests {
         let load = |pkcs8: &[u8], algorithm| AwsLcRsaSigner::from_pkcs8(pkcs8, algorithm).unwrap_err();
         assert_eq!(load(pkcs8.as_ref(), Algorithm::Es256), InvalidKey::Algorithm);
         assert_eq!(load(b"", Algorithm::Rs256), InvalidKey::Rsa);
+    }
+
+    #[test]
+    fn a_p256_key_in_pkcs8_signs() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let pkcs8 = pair.to_pkcs8v1().unwrap();
+        let signer = AwsLcSigner::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let signature = signer.sign(b"input").unwrap();
+        AwsLcVerifier.verify(Algorithm::Es256, signer.public_key(), b"input", signature.as_ref()).unwrap();
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
+        for other in [b"".as_slice(), b"nonsense", rsa.as_ref()] {
+            assert_eq!(AwsLcSigner::from_pkcs8(other).unwrap_err(), InvalidKey::P256);
+        }
     }
 }

@@ -67,6 +67,9 @@ pub enum InvalidKey {
     /// Not the PKCS #8 document of an RSA key of 2048 to 8192 bits with a small odd exponent.
     #[error("the private key must be an RSA key of 2048 to 8192 bits in PKCS #8")]
     Rsa,
+    /// Not the PKCS #8 document of a P-256 key.
+    #[error("the private key must be a P-256 key in PKCS #8")]
+    P256,
     /// The algorithm is not one for RSA keys.
     #[error("an RSA key signs with RS256 or PS256")]
     Algorithm,

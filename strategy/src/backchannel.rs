@@ -105,6 +105,10 @@ impl<'a> Backchannel<'a> {
             ClientAuth::SecretPost(secret) => {
                 body.append_pair("client_id", self.client_id).append_pair("client_secret", secret.expose());
             }
+            ClientAuth::SignedSecret(key) => {
+                let secret = key.sign(self.client_id, now)?;
+                body.append_pair("client_id", self.client_id).append_pair("client_secret", secret.expose());
+            }
             ClientAuth::PrivateKeyJwt(key) => {
                 let jti = seed.derive_id("assertion jti");
                 let assertion = key.assert(self.client_id, self.issuer, jti, now)?;

@@ -103,12 +103,15 @@ pub(crate) fn unreadable(error: &ParamsError) -> Fault {
 /// The fault that a provider's own refusal is.
 pub(crate) fn refused(refusal: ErrorResponse) -> Fault {
     let detail = format!("the provider answered {refusal}");
-    if refusal.code == ErrorCode::ACCESS_DENIED {
+    if refusal.code == ErrorCode::ACCESS_DENIED || CANCELLED.contains(&refusal.code.as_str()) {
         Fault::new(FailureKind::AccessDenied, detail)
     } else {
         Fault::new(FailureKind::ProviderError(refusal), detail)
     }
 }
+
+/// What Apple and LinkedIn say where everybody else says `access_denied`.
+const CANCELLED: [&str; 2] = ["user_cancelled_authorize", "user_cancelled_login"];
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,8 @@ pub enum ClientAuth {
     SecretBasic(Secret),
     /// By a secret in the form (`client_secret_post`).
     SecretPost(Secret),
+    /// By a secret in the form that it signs afresh for every request, as Apple has it.
+    SignedSecret(SignedSecret),
     /// By an assertion that it signs afresh for every request (`private_key_jwt`).
     PrivateKeyJwt(AssertionKey),
 }
@@ -107,5 +109,58 @@ impl AssertionKey {
             r#"{{"iss":{client},"sub":{client},"aud":{audience},"jti":"{jti}","iat":{issued},"exp":{expires}}}"#
         );
         self.header.sign(payload, &*self.signer)
+    }
+}
+
+/// A key that signs client secrets. Such a secret is a JWT that says whose key it is, and for which client; it stands in the form as
+/// `client_secret`, where any other secret would.
+///
+/// ```
+/// use vestibule_dpop::{Compact, DefaultVerifier, Es256Secret, default_signer};
+/// use vestibule_oauth_core::UnixTime;
+/// use vestibule_strategy::SignedSecret;
+///
+/// let signer = default_signer(&Es256Secret::from_entropy([7; 32]));
+/// let key = SignedSecret::new("TEAM123456", "https://appleid.apple.com", "KEY1234567", signer.clone());
+/// let secret = key.sign("com.example.app", UnixTime::from_secs(1_700_000_000)).unwrap();
+/// let read = Compact::parse(&secret, 4096).unwrap();
+/// assert_eq!(read.header().kid(), Some("KEY1234567"));
+/// read.verify(&DefaultVerifier, signer.public_key(), &[signer.algorithm()]).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct SignedSecret {
+    owner: String,
+    audience: String,
+    header: EncodedHeader,
+    signer: Arc<dyn Signer>,
+}
+
+impl SignedSecret {
+    /// How long a secret is good for. Apple would take half a year; it is used at once.
+    pub const LIFETIME: Duration = Duration::from_secs(300);
+
+    /// The key `kid` of this owner, for the server that calls itself `audience`.
+    pub fn new(
+        owner: impl Into<String>,
+        audience: impl Into<String>,
+        kid: &str,
+        signer: Arc<dyn Signer>,
+    ) -> Self {
+        let header = ProtectedHeader::new(&*signer).with_kid(kid).encode();
+        Self { owner: owner.into(), audience: audience.into(), header, signer }
+    }
+
+    /// One secret, for one request.
+    ///
+    /// # Errors
+    /// [`SignError`] when the key's backend refuses.
+    pub fn sign(&self, client_id: &str, now: UnixTime) -> Result<Secret, SignError> {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let (owner, client, audience) = (quoted(&self.owner), quoted(client_id), quoted(&self.audience));
+        let issued = now.before(AssertionKey::BACK_DATED);
+        let expires = issued.after(Self::LIFETIME);
+        let payload =
+            format!(r#"{{"iss":{owner},"sub":{client},"aud":{audience},"iat":{issued},"exp":{expires}}}"#);
+        self.header.sign(payload, &*self.signer).map(Secret::new)
     }
 }

@@ -157,7 +157,7 @@ impl IdentityForm {
 /// use vestibule_oauth_core::BoxFuture;
 /// use vestibule_strategy::{CredentialsVerifier, Fault, Identity, IdentityForm, VerifiedAccount, Strategy, SubmittedCredentials};
 ///
-/// struct Ada; // in earnest: a look-up, and argon2id in a thread of its own
+/// struct Ada; // in earnest: a look-up, and argon2id in a thread of its own, as in the example `identity`
 ///
 /// impl CredentialsVerifier for Ada {
 ///     fn verify<'a>(&'a self, typed: &'a SubmittedCredentials) -> BoxFuture<'a, Result<Option<VerifiedAccount>, Fault>> {

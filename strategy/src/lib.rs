@@ -135,14 +135,16 @@
 //! | `strategy_name`, `strategy`, `request_path`, `callback_path`, `callback_url`, `request_url` helpers | [`RequestCx`], [`CallbackCx`]; [`Engine::request_path`], [`Engine::redirect_uri`] |
 //! | `Ueberauth.Strategy.Identity` | [`Identity`]: fields and nesting are [`IdentityForm`]'s, blank fields are none, and the password goes to a [`CredentialsVerifier`] and nowhere else |
 //! | `ueberauth_github` | [`GitHub`]; the account is the id, a scope in the link is not taken, an address counts if it is verified |
+//! | `ueberauth_apple` | [`Apple`]; the client secret is signed afresh for every request, and the name in the form, which nobody signed, is no more than a name |
+//! | `ueberauth_microsoft` | [`OpenIdSetup::microsoft`]; the tenant of the token has to be the tenant of its issuer, and no e-mail address counts as verified |
 //! | `ueberauth_google` | [`OpenIdSetup::google`]; the ID token is verified; `hd` is a claim that may be required |
 //!
 //! # What is not here
 //!
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments, and whoever mounts an
 //! engine (features `hyper` and `tower`, module `mount`) brings a clock and a random source. Pages are the application's, and so is the session that follows a sign-in: give it a new id, whatever the browser had
-//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`], [`GitHub`] and
-//! [`Identity`] are here.
+//! before. The AT Protocol's strategy is in `vestibule-atproto-identity`; [`OAuth2`], [`OpenId`] (with Google and
+//! Microsoft), [`Apple`], [`GitHub`] and [`Identity`] are here.
 //!
 //! # Errors
 //!
@@ -173,15 +175,19 @@ mod oauth2;
 mod github;
 mod identity;
 mod id_token;
+mod tenants;
 mod openid;
+mod apple;
+mod microsoft;
 #[cfg(any(feature = "hyper", feature = "tower"))]
 pub mod mount;
 
+pub use apple::{Apple, AppleKey};
 pub use auth::{Auth, Credentials, Extra, Info};
 pub use backchannel::{Backchannel, Form, PostError};
 pub use builder::{BuildError, EngineBuilder};
 pub use callback::Callback;
-pub use client_auth::{ASSERTION_TYPE, AssertionKey, ClientAuth};
+pub use client_auth::{ASSERTION_TYPE, AssertionKey, ClientAuth, SignedSecret};
 pub use clock_skew::ClockSkew;
 pub use engine::{Begun, Engine, Finished, FlowKeeping, Incoming};
 pub use failure::{CsrfCause, Failure, FailureKind, Fault, Phase, TransportFault};
@@ -189,6 +195,7 @@ pub use flow_store::{FlowKey, FlowStore, StoredFlow, TakenFlow};
 pub use github::GitHub;
 pub use id_token::{IdToken, IdTokenRules, InvalidIdToken};
 pub use identity::{CredentialsVerifier, Identity, IdentityForm, SubmittedCredentials, VerifiedAccount};
+pub use microsoft::{InvalidMicrosoftTenant, MicrosoftTenant};
 pub use oauth2::{OAuth2, OAuth2Setup};
 pub use openid::{OpenId, OpenIdSetup};
 pub use pending::{CodeGrant, FlowInfo, Intent, Pending};
@@ -199,5 +206,6 @@ pub use return_to::{InvalidReturnTo, ReturnTo};
 pub use routes::Routed;
 pub use same_origin::{Provenance, is_navigation};
 pub use strategy::{Begin, CallbackCx, CsrfGuard, IssuerPolicy, RequestCx, ResponseMode, Stash, Strategy};
+pub use tenants::Tenants;
 pub use token::{TokenAnswer, TokenError, TokenHint};
 pub use user_fields::{UserField, UserFields};

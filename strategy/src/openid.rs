@@ -20,6 +20,7 @@ use crate::failure::{FailureKind, Fault};
 use crate::id_token::{IdToken, IdTokenRules, InvalidIdToken};
 use crate::oauth2::{ask, authorization_request, credentials, spend_code};
 use crate::strategy::{Begin, CallbackCx, IssuerPolicy, RequestCx, ResponseMode, Stash, Strategy};
+use crate::tenants::Tenants;
 use crate::token::TokenAnswer;
 use crate::user_fields::UserFields;
 
@@ -33,6 +34,8 @@ pub struct OpenIdSetup {
     pub issuer: Issuer,
     /// Other texts by which its ID tokens name it.
     pub other_issuers: Vec<String>,
+    /// The tenants, where one document is that of many issuers.
+    pub tenants: Option<Tenants>,
     /// The application's name there.
     pub client_id: String,
     /// How the application proves that it is the one.
@@ -65,6 +68,7 @@ impl OpenIdSetup {
             kind: "oidc",
             issuer,
             other_issuers: Vec::new(),
+            tenants: None,
             client_id: client_id.into(),
             client_auth: ClientAuth::SecretBasic(secret),
             scope: "openid profile email".parse().unwrap_or_default(),
@@ -171,6 +175,14 @@ impl OpenId {
         Self { setup, issuers, known: Mutex::default() }
     }
 
+    /// Who may have issued this token, which is not verified yet.
+    fn issuers_of(&self, token: &str) -> Result<Vec<String>, InvalidIdToken> {
+        match &self.setup.tenants {
+            None => Ok(self.issuers.clone()),
+            Some(tenants) => tenants.issuer_of(token).map(|issuer| vec![issuer]),
+        }
+    }
+
     async fn begin(&self, cx: &RequestCx<'_>, http: &dyn HttpClient) -> Result<Begin, Fault> {
         let (setup, metadata) = (&self.setup, self.metadata(cx.now, http).await?);
         let mut to = needed(&metadata.authorization_endpoint, "authorization_endpoint")?.clone();
@@ -191,7 +203,7 @@ impl OpenId {
         Ok(Begin::Redirect { to, stash, mode: setup.mode })
     }
 
-    async fn sign_in(&self, cx: &CallbackCx<'_>, http: &dyn HttpClient) -> Result<Auth, Fault> {
+    pub(crate) async fn sign_in(&self, cx: &CallbackCx<'_>, http: &dyn HttpClient) -> Result<Auth, Fault> {
         let (setup, metadata) = (&self.setup, self.metadata(cx.now, http).await?);
         let endpoint = needed(&metadata.token_endpoint, "token_endpoint")?;
         let channel =
@@ -213,7 +225,11 @@ impl OpenId {
         let info = setup.fields.read(&claims).map(|(_, info)| info).unwrap_or_default();
         let mut auth = Auth::new(id_token.subject, cx.provider.clone(), setup.kind);
         auth.info = info;
-        auth.issuer = Some(setup.issuer.to_string());
+        // Of many tenants the one whose person this is; otherwise the provider, whatever it calls itself.
+        auth.issuer = Some(match setup.tenants {
+            Some(_) => id_token.issuer,
+            None => setup.issuer.to_string(),
+        });
         auth.credentials = credentials(tokens, &setup.scope, cx.now);
         auth.extra.raw.insert("id_token".to_owned(), id_token.claims);
         if let Some(told) = told {
@@ -233,8 +249,9 @@ impl OpenId {
         let broken = |detail: String| Fault::new(FailureKind::IdToken, detail);
         let text = tokens.id_token.as_ref();
         let text = text.ok_or_else(|| broken("the provider issued no ID token".to_owned()))?.expose();
+        let issuers = self.issuers_of(text).map_err(|error| broken(format!("the ID token: {error}")))?;
         let rules = IdTokenRules {
-            issuers: &self.issuers,
+            issuers: &issuers,
             client_id: &self.setup.client_id,
             nonce: cx.nonce,
             access_token: &tokens.access_token,
@@ -284,6 +301,10 @@ impl OpenId {
         let call = ServerMetadata::request_openid(&self.setup.issuer, Trust::Configured);
         let purpose = call.purpose;
         let answer = http.send(call).await.map_err(|error| Fault::transport(purpose, &error))?;
+        let answer = match &self.setup.tenants {
+            Some(tenants) => tenants.as_of(&self.setup.issuer, answer),
+            None => answer,
+        };
         let metadata = ServerMetadata::read(&answer, &self.setup.issuer).map_err(|error| {
             Fault::new(FailureKind::AuthorizationServerMetadataFailed, format!("{purpose}: {error}"))
         })?;

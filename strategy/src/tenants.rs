@@ -1,0 +1,81 @@
+//! Providers whose one document is that of many issuers, one for each tenant.
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::Value;
+use vestibule_dpop::Compact;
+use vestibule_oauth_core::Issuer;
+
+use crate::id_token::{IdToken, InvalidIdToken};
+
+/// The tenants of a provider that has one document for all of them. Each is an issuer of its own: the template with the tenant's id in it,
+/// which an ID token names in `tid`.
+///
+/// ```
+/// use vestibule_strategy::Tenants;
+///
+/// let tenants = Tenants::new("https://login.microsoftonline.com/{tenantid}/v2.0");
+/// let ours = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+/// assert_eq!(tenants.issuer(ours).unwrap(), format!("https://login.microsoftonline.com/{ours}/v2.0"));
+/// assert_eq!(tenants.issuer("common"), None, "a tenant is a GUID");
+/// assert_eq!(tenants.only([ours.to_owned()]).issuer("9188040d-6c67-4c5b-b112-36a304b66dad"), None);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Tenants {
+    template: String,
+    allowed: Option<Vec<String>>,
+}
+
+/// What stands for the tenant's id.
+const PLACE: &str = "{tenantid}";
+
+impl Tenants {
+    /// All tenants of this template, which says `{tenantid}` where the id is.
+    pub fn new(template: impl Into<String>) -> Self {
+        Self { template: template.into(), allowed: None }
+    }
+
+    /// Only these tenants: people of all others are refused.
+    pub fn only(mut self, ids: impl IntoIterator<Item = String>) -> Self {
+        self.allowed = Some(ids.into_iter().map(|id| id.to_ascii_lowercase()).collect());
+        self
+    }
+
+    /// The issuer that a tenant is; `None` for what is no tenant's id, and for a tenant that is not let in.
+    pub fn issuer(&self, id: &str) -> Option<String> {
+        let known = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&id.to_ascii_lowercase()));
+        (known && is_guid(id)).then(|| self.template.replace(PLACE, id))
+    }
+
+    /// The issuer that a token may have, by the tenant that it names. Nothing of the token is verified yet, and nothing is believed: the
+    /// signature covers both.
+    pub(crate) fn issuer_of(&self, token: &str) -> Result<String, InvalidIdToken> {
+        let jws = Compact::parse(token, IdToken::MAX_OCTETS).map_err(InvalidIdToken::Jws)?;
+        let claims: Value = serde_json::from_slice(jws.payload()).map_err(|_| InvalidIdToken::Tenant)?;
+        let id = claims.get("tid").and_then(Value::as_str).ok_or(InvalidIdToken::Tenant)?;
+        self.issuer(id).ok_or(InvalidIdToken::Tenant)
+    }
+
+    /// The document as if `issuer`, at whose address it is published, were its issuer, if its issuer is the template; any other is left as
+    /// it is, and is somebody else's.
+    pub(crate) fn as_of(&self, issuer: &Issuer, answer: Response<Bytes>) -> Response<Bytes> {
+        let (parts, body) = answer.into_parts();
+        let body = match serde_json::from_slice::<Value>(&body) {
+            Ok(Value::Object(mut document))
+                if document.get("issuer") == Some(&Value::from(&*self.template)) =>
+            {
+                document.insert("issuer".to_owned(), issuer.as_str().into());
+                Bytes::from(Value::from(document).to_string())
+            }
+            _ => body,
+        };
+        Response::from_parts(parts, body)
+    }
+}
+
+/// Whether a text is a GUID, as in `72f988bf-86f1-41af-91ab-2d7cd011db47`.
+pub(crate) fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}

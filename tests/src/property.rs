@@ -33,7 +33,7 @@ mod token_signed;
 pub use id_token::id_token;
 pub use identity::{did_document, txt_answer, well_known};
 pub use key::{base64url, jwk, jwk_set, nonce_memory};
-pub use login::{callback, sealed_cookie};
+pub use login::{callback, host_header, route, sealed_cookie};
 pub use metadata::{client_metadata, loopback_client, resource_metadata, server_metadata};
 pub use name::{at_uri, did, handle, issuer, login_input, nsid, redirect_uri, server_origin};
 pub use permission::{permission, permission_set, scope};
@@ -56,8 +56,8 @@ macro_rules! all {
 
 all! {
     at_uri base64url basic_header callback client_assertion client_metadata cookie_header did did_document error_response
-    handle id_token issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
-    permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to scope sealed
+    handle host_header id_token issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
+    permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to route scope sealed
     sealed_cookie server_metadata server_origin session_record target_uri token_answer token_form token_proof token_requests
     txt_answer well_known
 }

@@ -59,6 +59,9 @@ const FLOORS: [Floor; 8] = [
     },
 ];
 
+/// What they reach without any feature is theirs alone to say.
+const PURE: [&str; 5] = [OAUTH_CORE, DPOP, TOKEN_ENDPOINT, STRATEGY, IDENTITY];
+
 /// Crates that are designed and not there yet.
 const NOT_YET: [&str; 0] = [];
 
@@ -227,13 +230,46 @@ fn there_is_one_generation_of_what_we_build_on() {
 
 #[test]
 fn pure_crates_reach_no_network_clock_or_random_source() {
-    let packages = packages();
-    let pure = [OAUTH_CORE, DPOP, TOKEN_ENDPOINT, STRATEGY, IDENTITY];
-    for package in pure.into_iter().filter(|package| packages.contains_key(*package)) {
+    for package in PURE {
         let tree = tree(&["-p", package, "-e", "normal", "--no-default-features"]);
         assert!(tree.contains_key(package), "the tree of {package} was not understood");
         for name in tree.keys() {
             assert!(!IMPURE.contains(&name.as_str()), "{package} reaches {name} without any feature");
+        }
+    }
+}
+
+/// What compiles or links C, or stands for a system that a browser is not.
+const FOREIGN: [&str; 9] = [
+    "aws-lc-sys",
+    "bindgen",
+    "cc",
+    "cmake",
+    "js-sys",
+    "libsqlite3-sys",
+    "pkg-config",
+    "wasi",
+    "wasm-bindgen",
+];
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+#[test]
+fn s30_pure_crates_are_for_any_machine() {
+    for package in PURE {
+        let tree = tree(&["-p", package, "-e", "normal,build", "--no-default-features", "--target", WASM]);
+        assert!(tree.contains_key(package), "the tree of {package} was not understood");
+        for name in tree.keys() {
+            let stays_out = IMPURE.contains(&name.as_str()) || FOREIGN.contains(&name.as_str());
+            assert!(!stays_out, "{package} reaches {name} on {WASM}");
+        }
+    }
+    // Whether it compiles is seen where that target is installed.
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let library = Command::new(rustc).args(["--print", "target-libdir", "--target", WASM]).output().unwrap();
+    if Path::new(String::from_utf8_lossy(&library.stdout).trim()).is_dir() {
+        for package in PURE {
+            cargo(&["check", "-p", package, "--no-default-features", "--target", WASM]);
         }
     }
 }

@@ -43,8 +43,8 @@ macro_rules! properties {
 
 properties! {
     at_uri base64url basic_header callback client_assertion client_metadata cookie_header did did_document error_response
-    handle id_token issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
-    permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to scope sealed
+    handle host_header id_token issuer jwk jwk_set jws login_input loopback_client master_secret nonce_memory nsid params permission
+    permission_set proof proof_made provenance push_answer redirect_uri resource_metadata return_to route scope sealed
     sealed_cookie server_metadata server_origin session_record target_uri token_answer token_form token_proof token_requests
     txt_answer well_known
 }

@@ -4,17 +4,17 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::Method;
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use vestibule_oauth_core::seal::SealKeys;
 use vestibule_oauth_core::{BoxFuture, FormRules, HttpClient, Params, Seed, UnixTime, base64url};
 use vestibule_strategy::cookie::CookiePolicy;
 use vestibule_strategy::{
     Auth, Begin, Begun, Callback, CallbackCx, Engine, Fault, Finished, FlowKeeping, Incoming, Intent,
-    IssuerPolicy, Provider, ProviderId, RequestCx, ResponseMode, Stash, Strategy,
+    IssuerPolicy, Phase, Provider, ProviderId, RequestCx, ResponseMode, Routed, Stash, Strategy,
 };
 
-use super::material::{CANARY, edited, hides_the_canary, holds_the_canary, is_one_line};
+use super::material::{CANARY, edited, hides_the_canary, holds_the_canary, is_one_line, text};
 use crate::fixed::{NOW, block_on};
 use crate::scripted::ScriptedNetwork;
 
@@ -214,4 +214,51 @@ pub fn sealed_cookie(data: &[u8]) {
     let finished =
         login.finish(&login.provider, &query, Some(&login.cookie(&base64url::encode(resealed))), NOW);
     assert!(finished.outcome.is_err() || finished.flow.is_some());
+}
+
+/// Whatever a request says of the host it is for, what is built is built of the site's own address. The lines are `Host`,
+/// `X-Forwarded-Host`, `X-Forwarded-Proto` and `Forwarded`.
+pub fn host_header(data: &[u8]) {
+    let login = &*LOGIN;
+    let names = ["host", "x-forwarded-host", "x-forwarded-proto", "forwarded"];
+    let lines = data.split(|octet| *octet == b'\n');
+    let said = names.into_iter().zip(lines).filter_map(|(name, line)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_bytes(line).ok()?))
+    });
+    let begun = |headers: &HeaderMap| {
+        let incoming = Incoming::new(&Method::GET, headers, b"return_to=/inbox");
+        let (seed, network) = (Seed::from_entropy([1; 32]), ScriptedNetwork::new());
+        let begun = login.engine.begin(&login.provider, incoming, Intent::SignIn, seed, NOW, &network);
+        let Ok(Begun::Redirect { to, set_cookies }) = block_on(begun) else { panic!("the toy redirects") };
+        (to, set_cookies)
+    };
+    assert_eq!(begun(&said.collect()), begun(&HeaderMap::new()));
+}
+
+/// A path leads to a phase of a provider if it is one of the provider's addresses, with or without the site's own path before it and with
+/// or without a slash behind it, and to nobody in every other case.
+pub fn route(data: &[u8]) {
+    let Some(path) = text(data) else { return };
+    let site = Url::parse("https://app.example/hall").unwrap();
+    let sso = || Provider::new("sso".parse().unwrap(), Arc::new(Toy));
+    let engine = Engine::builder(site, &SealKeys::new([7; 32], []), FlowKeeping::Cookie).provider(sso());
+    let engine = engine.build().unwrap();
+    let ours = |at: &str| {
+        ["/hall", ""].iter().any(|prefix| ["", "/"].iter().any(|end| path == format!("{prefix}{at}{end}")))
+    };
+    for method in [Method::GET, Method::POST, Method::HEAD, Method::PUT] {
+        let takes = matches!(method, Method::GET | Method::POST);
+        match engine.route(&method, path) {
+            Routed::Phase(Phase::Request, provider) => {
+                assert!(takes && ours("/auth/sso") && provider.as_str() == "sso");
+            }
+            Routed::Phase(Phase::Callback, _) => assert!(takes && ours("/auth/sso/callback")),
+            Routed::WrongMethod(allowed) => {
+                assert!(
+                    !takes && allowed == "GET, POST" && (ours("/auth/sso") || ours("/auth/sso/callback"))
+                );
+            }
+            Routed::Elsewhere => assert!(!ours("/auth/sso") && !ours("/auth/sso/callback")),
+        }
+    }
 }

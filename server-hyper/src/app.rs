@@ -11,7 +11,9 @@ use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 use serde_json::json;
 use url::{Host, Url};
-use vestibule_atproto_identity::login::{AtprotoClient, ClientDisplay, SessionKey, SessionRecord, Sessions};
+use vestibule_atproto_identity::login::{
+    AtprotoClient, AtprotoStrategy, ClientDisplay, SessionKey, SessionRecord, Sessions,
+};
 use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{DevelopmentNames, Handle};
 use vestibule_dpop::{NonceIssuer, NonceKeys, default_signer};
@@ -20,7 +22,7 @@ use vestibule_storage::{
     AccountStore, Housekeeping, KeyPurpose, KeyRing, Opened, RingWatch, SigningKey, WebSession,
 };
 use vestibule_strategy::cookie::CookiePolicy;
-use vestibule_strategy::{AssertionKey, Provenance, ReturnTo};
+use vestibule_strategy::{AssertionKey, Provenance, ProviderId, ReturnTo};
 use vestibule_token_endpoint::{Client, EndpointKeys, Pepper, Profile, TokenKey};
 
 use crate::ambient;
@@ -333,6 +335,13 @@ impl App {
                 )
             }
         }
+    }
+
+    /// The providers beside the AT Protocol, and the redirect URI that each has to know.
+    pub fn redirect_uris(&self) -> impl Iterator<Item = (&ProviderId, &Url)> {
+        let engine = self.login.engine();
+        let others = engine.providers().filter(|provider| provider.as_str() != AtprotoStrategy::KIND);
+        others.filter_map(|provider| Some((provider, engine.redirect_uri(provider)?)))
     }
 
     /// The client that people's servers know.

@@ -30,6 +30,9 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, Failed> {
         _ => open_store(&args.store).await?,
     };
     let app = App::new(setup(args, &config, public_url.clone(), store)?)?;
+    for (provider, redirect_uri) in app.redirect_uris() {
+        report.good(format!("people may sign in with {provider}; its redirect URI is {redirect_uri}"));
+    }
     let client = app.client();
     report.good(format!("settings, secret and store are usable; people reach this server at {public_url}"));
     if client.id().starts_with("https:") {

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
-use vestibule_dpop::AwsLcVerifier;
+use vestibule_dpop::{AwsLcSigner, AwsLcVerifier};
 use vestibule_oauth_core::{InvalidIssuer, InvalidScope, Issuer, ScopeSet, Secret, Transport};
 use vestibule_server_hyper::SignInWith;
 use vestibule_strategy::{
-    ClientAuth, GitHub, InvalidProviderId, OAuth2, OAuth2Setup, OpenId, OpenIdSetup, Provider, ProviderId,
-    ResponseMode, Strategy, UserField, UserFields,
+    Apple, AppleKey, ClientAuth, GitHub, InvalidMicrosoftTenant, InvalidProviderId, MicrosoftTenant, OAuth2,
+    OAuth2Setup, OpenId, OpenIdSetup, Provider, ProviderId, ResponseMode, Strategy, UserField, UserFields,
 };
 
 /// One `[[provider]]`.
@@ -33,6 +35,14 @@ pub(crate) struct ProviderTable {
     scope: Option<String>,
     /// Who the provider is, for `oidc`.
     issuer: Option<String>,
+    /// Whose people may sign in with `microsoft`: a tenant's GUID, `common`, `organizations` or `consumers`; and which tenants of many.
+    tenant: Option<String>,
+    #[serde(default)]
+    tenants: Vec<String>,
+    /// What Apple gave with the key: the team's id, the key's id, and the `.p8` file.
+    team_id: Option<String>,
+    key_id: Option<String>,
+    key_file: Option<PathBuf>,
     /// Where a GitHub Enterprise Server is.
     base_url: Option<Url>,
     /// The three addresses of a provider of plain OAuth 2.0.
@@ -58,6 +68,8 @@ enum Kind {
     Oidc,
     Google,
     Github,
+    Apple,
+    Microsoft,
     Oauth2,
 }
 
@@ -67,6 +79,8 @@ impl Kind {
             Self::Oidc => "oidc",
             Self::Google => "google",
             Self::Github => "github",
+            Self::Apple => "apple",
+            Self::Microsoft => "microsoft",
             Self::Oauth2 => "oauth2",
         }
     }
@@ -76,6 +90,8 @@ impl Kind {
         match self {
             Self::Google => Some("Google"),
             Self::Github => Some("GitHub"),
+            Self::Apple => Some("Apple"),
+            Self::Microsoft => Some("Microsoft"),
             Self::Oidc | Self::Oauth2 => None,
         }
     }
@@ -142,7 +158,11 @@ impl ProviderTable {
                     None => github,
                 })
             }
-            Kind::Google | Kind::Oidc => {
+            Kind::Apple => {
+                let apple = Apple::new(&self.client_id, self.apple_key()?, Arc::new(AwsLcVerifier));
+                Arc::new(apple.map_err(ProviderError::Issuer)?)
+            }
+            Kind::Google | Kind::Oidc | Kind::Microsoft => {
                 let mut setup = self.openid(transport)?;
                 setup.scope = scope.unwrap_or(setup.scope);
                 if !setup.scope.contains("openid") {
@@ -180,6 +200,22 @@ impl ProviderTable {
         let secret = self.secret()?;
         let empty = Secret::new(String::new());
         let (given, verifier) = (secret.clone().unwrap_or(empty), Arc::new(AwsLcVerifier));
+        if self.kind == Kind::Microsoft {
+            secret.ok_or(ProviderError::Needs("secret_file"))?;
+            let tenant = self.tenant.as_deref().ok_or(ProviderError::Needs("tenant"))?;
+            let tenant: MicrosoftTenant = tenant.parse().map_err(ProviderError::Tenant)?;
+            let setup = OpenIdSetup::microsoft(&tenant, &self.client_id, given, verifier);
+            let mut setup = setup.map_err(ProviderError::Issuer)?;
+            if !self.tenants.is_empty() {
+                let is_one = |tenant: &&String| matches!(tenant.parse(), Ok(MicrosoftTenant::One(_)));
+                if let Some(tenant) = self.tenants.iter().find(|tenant| !is_one(tenant)) {
+                    return Err(ProviderError::Tenants(tenant.clone()));
+                }
+                let many = setup.tenants.take().ok_or(ProviderError::OneTenant)?;
+                setup.tenants = Some(many.only(self.tenants.iter().cloned()));
+            }
+            return Ok(setup);
+        }
         if self.kind == Kind::Google {
             secret.ok_or(ProviderError::Needs("secret_file"))?;
             return OpenIdSetup::google(&self.client_id, given, verifier).map_err(ProviderError::Issuer);
@@ -189,6 +225,22 @@ impl ProviderTable {
         let mut setup = OpenIdSetup::new(issuer, &self.client_id, given, verifier);
         setup.client_auth = self.client_auth(secret);
         Ok(setup)
+    }
+
+    fn apple_key(&self) -> Result<AppleKey, ProviderError> {
+        let text = |value: &Option<String>, name| value.clone().ok_or(ProviderError::Needs(name));
+        let path = self.key_file.as_ref().ok_or(ProviderError::Needs("key_file"))?;
+        let failed = |why: String| ProviderError::Key { path: path.clone(), why };
+        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let document = PrivatePkcs8KeyDer::from_pem_slice(&pem)
+            .map_err(|_| failed("it is no PEM file of a key".to_owned()))?;
+        let signer = AwsLcSigner::from_pkcs8(document.secret_pkcs8_der());
+        let signer = signer.map_err(|error| failed(error.to_string()))?;
+        Ok(AppleKey {
+            team_id: text(&self.team_id, "team_id")?,
+            key_id: text(&self.key_id, "key_id")?,
+            signer: Arc::new(signer),
+        })
     }
 
     fn client_auth(&self, secret: Option<Secret>) -> ClientAuth {
@@ -213,10 +265,19 @@ impl ProviderTable {
 
     /// A setting that the kind has no use for would be believed to have one.
     fn only_what_the_kind_has(&self) -> Result<(), ProviderError> {
-        let openid = [Kind::Oidc, Kind::Google].as_slice();
+        let openid = [Kind::Oidc, Kind::Google, Kind::Microsoft].as_slice();
+        let apple = [Kind::Apple].as_slice();
+        let not_apple = [Kind::Oidc, Kind::Google, Kind::Microsoft, Kind::Github, Kind::Oauth2].as_slice();
         let endpoints = [Kind::Oauth2].as_slice();
         let rows = [
             ("issuer", self.issuer.is_some(), [Kind::Oidc].as_slice()),
+            ("tenant", self.tenant.is_some(), [Kind::Microsoft].as_slice()),
+            ("tenants", !self.tenants.is_empty(), [Kind::Microsoft].as_slice()),
+            ("team_id", self.team_id.is_some(), apple),
+            ("key_id", self.key_id.is_some(), apple),
+            ("key_file", self.key_file.is_some(), apple),
+            ("secret_file", self.secret_file.is_some(), not_apple),
+            ("scope", self.scope.is_some(), not_apple),
             ("base_url", self.base_url.is_some(), [Kind::Github].as_slice()),
             ("authorization_endpoint", self.authorization_endpoint.is_some(), endpoints),
             ("token_endpoint", self.token_endpoint.is_some(), endpoints),
@@ -226,7 +287,11 @@ impl ProviderTable {
             ("response_mode", self.response_mode.is_some(), openid),
             ("required_claims", !self.required_claims.is_empty(), openid),
             ("client_auth", self.client_auth.is_some(), [Kind::Oidc, Kind::Oauth2].as_slice()),
-            ("params", !self.params.is_empty(), [Kind::Oidc, Kind::Google, Kind::Oauth2].as_slice()),
+            (
+                "params",
+                !self.params.is_empty(),
+                [Kind::Oidc, Kind::Google, Kind::Microsoft, Kind::Oauth2].as_slice(),
+            ),
         ];
         match rows.into_iter().find(|(_, is_set, kinds)| *is_set && !kinds.contains(&self.kind)) {
             Some((setting, ..)) => Err(ProviderError::NotOfKind(setting, self.kind.name())),
@@ -248,6 +313,14 @@ pub(crate) enum ProviderError {
     NotOfKind(&'static str, &'static str),
     #[error("secret_file {}: {why}", path.display())]
     Secret { path: PathBuf, why: String },
+    #[error("key_file {}: {why}", path.display())]
+    Key { path: PathBuf, why: String },
+    #[error("{0}")]
+    Tenant(InvalidMicrosoftTenant),
+    #[error("tenants: {0:?} is no GUID")]
+    Tenants(String),
+    #[error("tenants says which of many may sign in, and tenant names one")]
+    OneTenant,
     #[error("scope: {0}")]
     Scope(InvalidScope),
     #[error("scope: it must have openid among it")]
@@ -305,6 +378,21 @@ mod tests {
             ("kind = \"oauth2\"\nclient_id = \"a\"\nname = \"atproto\"", "leave this table out"),
             ("kind = \"oauth2\"\nclient_id = \"a\"\nparams = { state = \"x\" }", "params.state"),
             ("kind = \"oauth2\"\nclient_id = \"a\"\nclient_sekret = \"x\"", "client_sekret"),
+            ("kind = \"microsoft\"\nclient_id = \"a\"\nsecret_file = \"Cargo.toml\"", "tenant is missing"),
+            (
+                "kind = \"microsoft\"\nclient_id = \"a\"\nsecret_file = \"Cargo.toml\"\ntenant = \"contoso.com\"",
+                "a tenant must be a GUID",
+            ),
+            (
+                "kind = \"microsoft\"\nclient_id = \"a\"\nsecret_file = \"Cargo.toml\"\ntenants = [\"common\"]\ntenant = \"common\"",
+                "is no GUID",
+            ),
+            ("kind = \"apple\"\nclient_id = \"a\"", "key_file is missing"),
+            ("kind = \"apple\"\nclient_id = \"a\"\nkey_file = \"Cargo.toml\"", "no PEM file"),
+            (
+                "kind = \"apple\"\nclient_id = \"a\"\nsecret_file = \"Cargo.toml\"",
+                "has no setting secret_file",
+            ),
             ("kind = \"myspace\"\nclient_id = \"a\"", "myspace"),
         ] {
             let error = read(text).unwrap_err();

@@ -146,6 +146,44 @@ async fn check_approves_of_settings_that_work() {
 }
 
 #[tokio::test]
+async fn check_names_the_redirect_uri_of_each_provider_and_what_is_wrong_with_one() {
+    let folder = Folder::new();
+    let key = folder.file("apple.p8");
+    let made = std::process::Command::new("openssl")
+        .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    fs::write(folder.file("microsoft.secret"), "s3cret-of-microsoft\n").unwrap();
+    let write = |apple: &str| {
+        let tables = format!(
+            "[[provider]]\nkind = \"apple\"\nclient_id = \"com.example.app\"\nteam_id = \"TEAM123456\"\nkey_id = \"KEY1234567\"\n\
+             key_file = \"{apple}\"\n[[provider]]\nkind = \"microsoft\"\nclient_id = \"a\"\nsecret_file = \"microsoft.secret\"\n\
+             tenant = \"common\"\ntenants = [\"72f988bf-86f1-41af-91ab-2d7cd011db47\"]\n"
+        );
+        fs::write(folder.file("vestibule.toml"), tables).unwrap();
+    };
+    write("apple.p8");
+    let outcome = run_vestibule(folder.path(), &["check"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for provider in ["apple", "microsoft"] {
+        let line = format!(
+            "people may sign in with {provider}; its redirect URI is http://127.0.0.1:8080/auth/{provider}/callback"
+        );
+        assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+    }
+    for (file, said) in [("microsoft.secret", "it is no PEM file of a key"), ("nowhere.p8", "nowhere.p8")] {
+        write(file);
+        let outcome = run_vestibule(folder.path(), &["check"]).await;
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        let all = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(all.contains("provider \"apple\"") && all.contains(said), "{all}");
+        assert!(!all.contains("s3cret"), "{all}");
+    }
+}
+
+#[tokio::test]
 async fn check_compares_what_the_world_sees_with_what_this_server_makes() {
     let upstream = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
     let peers =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vestibule_oauth_core::{ScopeSet, Secret, UnixTime};
 
@@ -11,7 +12,21 @@ use crate::provider_id::ProviderId;
 /// A person, as a provider vouches for them.
 ///
 /// Whose account it is says [`Auth::account`]. Never an e-mail address and never a nickname: both change hands.
-#[derive(Clone, Debug)]
+///
+/// It is written by serde without what the provider issued as a secret, for a session or a log of who signed in. Tokens are kept where an
+/// application keeps its secrets.
+///
+/// ```
+/// use vestibule_oauth_core::Secret;
+/// use vestibule_strategy::Auth;
+///
+/// let mut auth = Auth::new("42", "github".parse().unwrap(), "github");
+/// auth.info.nickname = Some("ada".to_owned());
+/// auth.credentials.token = Some(Secret::new("gho_s3cret".to_owned()));
+/// let json = serde_json::to_string(&auth).unwrap();
+/// assert!(json.contains(r#""nickname":"ada""#) && !json.contains("s3cret"));
+/// ```
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Auth {
     /// The person's permanent name at the provider; a DID for the AT Protocol.
@@ -76,7 +91,8 @@ impl Auth {
 }
 
 /// What a provider tells about a person. Everything is optional, and nothing is verified unless it says so.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Info {
     /// The whole name, as shown.
@@ -105,19 +121,23 @@ pub struct Info {
     pub urls: BTreeMap<String, String>,
 }
 
-/// What a provider issued. No part of it is shown by `Debug`.
-#[derive(Clone, Default, Debug)]
+/// What a provider issued. No secret of it is shown by `Debug` or written by serde.
+#[derive(Clone, Default, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Credentials {
     /// The access token.
+    #[serde(skip)]
     pub token: Option<Secret>,
     /// The refresh token.
+    #[serde(skip)]
     pub refresh_token: Option<Secret>,
     /// The kind of access token: `Bearer`, `DPoP`.
     pub token_type: Option<String>,
     /// A second secret beside the token, for protocols that have one.
+    #[serde(skip)]
     pub secret: Option<Secret>,
     /// An ID token, as received and verified.
+    #[serde(skip)]
     pub id_token: Option<Secret>,
     /// When the access token ends; `None` when it does not, or nobody said.
     pub expires_at: Option<UnixTime>,
@@ -126,6 +146,7 @@ pub struct Credentials {
     /// What was granted.
     pub scopes: ScopeSet,
     /// Whatever else was issued, by name: the password of the identity strategy, the session of the AT Protocol.
+    #[serde(skip)]
     pub other: BTreeMap<String, Secret>,
 }
 
@@ -137,7 +158,8 @@ impl Credentials {
 }
 
 /// What does not fit anywhere else. Holds no token and no password.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Extra {
     /// The provider's own answer, by name.

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use http::StatusCode;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use vestibule_oauth_core::{ErrorCode, ErrorResponse, HttpError, HttpErrorKind};
 
 use crate::provider_id::ProviderId;
@@ -66,6 +67,27 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What an application may pass on: provider, phase, code, and all that went wrong with its sentence. Not the detail, which is for whoever
+/// runs it.
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let errors: Vec<_> = self.errors().map(|(code, message)| Written { code, message }).collect();
+        let mut out = serializer.serialize_struct("Failure", 4)?;
+        out.serialize_field("provider", &self.provider)?;
+        out.serialize_field("phase", &self.phase.to_string())?;
+        out.serialize_field("code", self.kind().code())?;
+        out.serialize_field("errors", &errors)?;
+        out.end()
+    }
+}
+
+/// One thing that went wrong, as it is written.
+#[derive(serde::Serialize)]
+struct Written<'a> {
+    code: &'static str,
+    message: &'a str,
+}
 
 /// The two halves of a login.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -515,6 +537,120 @@ impl FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One of every kind. Whoever adds a kind is stopped here by the compiler, and adds it to the list as well.
+    fn one_of_each() -> Vec<FailureKind> {
+        use FailureKind as Kind;
+        let refused = ErrorResponse::from_parts("server_error", None).unwrap();
+        let all = vec![
+            Kind::CrossSiteRequest,
+            Kind::CsrfAttack(CsrfCause::CookieAbsent),
+            Kind::FlowMissing,
+            Kind::FlowExpired,
+            Kind::FlowProviderMismatch,
+            Kind::MissingCode,
+            Kind::DuplicateParam,
+            Kind::InvalidCallbackRequest,
+            Kind::SignedResponseUnsupported,
+            Kind::CodeAndError,
+            Kind::AccessDenied,
+            Kind::ProviderError(refused),
+            Kind::IssuerMissing,
+            Kind::IssuerMismatch,
+            Kind::AccountIssuerMismatch,
+            Kind::TokenEndpoint { status: 400, error: None },
+            Kind::IdToken,
+            Kind::InvalidCredentials,
+            Kind::UserinfoMismatch,
+            Kind::Transport(TransportFault::Timeout),
+            Kind::Transport(TransportFault::Connect),
+            Kind::Transport(TransportFault::TooLarge),
+            Kind::Transport(TransportFault::Blocked),
+            Kind::BadResponse,
+            Kind::Misconfigured,
+            Kind::MissingHandle,
+            Kind::InvalidHandle,
+            Kind::AuthorizationServerMetadataFailed,
+            Kind::AuthorizationUrlFailed { status: 400, error: None },
+            Kind::TokenValidationFailed,
+            Kind::TokenAnswerMalformed,
+            Kind::TokenTypeMismatch,
+            Kind::IdTokenUnexpected,
+            Kind::SubjectMissing,
+            Kind::SubjectInvalid,
+            Kind::ScopeMissing,
+            Kind::ScopeInsufficient,
+            Kind::DpopNonceMissing,
+            Kind::AccountMismatch,
+            Kind::NotSignedIn,
+            Kind::IdentityTaken,
+            Kind::TooManyIdentities,
+            Kind::SessionStoreFailed,
+            Kind::RateLimited,
+            Kind::Overloaded,
+            Kind::StoreUnavailable,
+        ];
+        for kind in &all {
+            match kind {
+                Kind::CrossSiteRequest
+                | Kind::CsrfAttack(_)
+                | Kind::FlowMissing
+                | Kind::FlowExpired
+                | Kind::FlowProviderMismatch
+                | Kind::MissingCode
+                | Kind::DuplicateParam
+                | Kind::InvalidCallbackRequest
+                | Kind::SignedResponseUnsupported
+                | Kind::CodeAndError
+                | Kind::AccessDenied
+                | Kind::ProviderError(_)
+                | Kind::IssuerMissing
+                | Kind::IssuerMismatch
+                | Kind::AccountIssuerMismatch
+                | Kind::TokenEndpoint { .. }
+                | Kind::IdToken
+                | Kind::InvalidCredentials
+                | Kind::UserinfoMismatch
+                | Kind::Transport(_)
+                | Kind::BadResponse
+                | Kind::Misconfigured
+                | Kind::MissingHandle
+                | Kind::InvalidHandle
+                | Kind::AuthorizationServerMetadataFailed
+                | Kind::AuthorizationUrlFailed { .. }
+                | Kind::TokenValidationFailed
+                | Kind::TokenAnswerMalformed
+                | Kind::TokenTypeMismatch
+                | Kind::IdTokenUnexpected
+                | Kind::SubjectMissing
+                | Kind::SubjectInvalid
+                | Kind::ScopeMissing
+                | Kind::ScopeInsufficient
+                | Kind::DpopNonceMissing
+                | Kind::AccountMismatch
+                | Kind::NotSignedIn
+                | Kind::IdentityTaken
+                | Kind::TooManyIdentities
+                | Kind::SessionStoreFailed
+                | Kind::RateLimited
+                | Kind::Overloaded
+                | Kind::StoreUnavailable => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn s9_each_kind_has_a_code_a_status_and_a_sentence_to_act_on() {
+        for kind in one_of_each() {
+            let (code, status, sentence) = (kind.code(), kind.status(), kind.for_person());
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !code.is_empty(), "{code}");
+            assert!(status.is_client_error() || status.is_server_error(), "{code}: {status}");
+            let words = sentence.split(' ').count();
+            assert!((5..40).contains(&words) && sentence.ends_with('.'), "{code}: {sentence}");
+            assert!(!sentence.contains(code), "{code}: a code is for developers");
+        }
+    }
 
     #[test]
     fn r76_to_r93_each_rule_of_a_token_answer_has_a_code_of_its_own() {

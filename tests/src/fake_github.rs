@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -20,10 +20,11 @@ use url::Url;
 #[derive(Debug)]
 pub struct FakeGitHub {
     address: SocketAddr,
+    person: Arc<Mutex<Known>>,
     running: JoinHandle<()>,
 }
 
-/// The person there, and the app.
+/// The person there.
 #[derive(Clone, Debug)]
 struct Known {
     id: u64,
@@ -44,18 +45,25 @@ impl FakeGitHub {
     pub async fn start(id: u64, login: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it has an address");
-        let known = Arc::new(Known { id, login: login.to_owned() });
+        let person = Arc::new(Mutex::new(Known { id, login: login.to_owned() }));
+        let served = Arc::clone(&person);
         let running = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let known = Arc::clone(&known);
+                let known = Arc::clone(&served);
                 let service = service_fn(move |request| {
-                    let known = Arc::clone(&known);
+                    let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     async move { Ok::<_, Infallible>(answer(&known, request).await) }
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, running }
+        Self { address, person, running }
+    }
+
+    /// From here on somebody else is signed in there.
+    pub fn becomes(&self, id: u64, login: &str) {
+        let mut person = self.person.lock().unwrap_or_else(PoisonError::into_inner);
+        *person = Known { id, login: login.to_owned() };
     }
 
     /// Where it is.

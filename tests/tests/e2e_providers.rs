@@ -18,7 +18,7 @@ use vestibule_tests::{
 struct Scene {
     peers: &'static Peers,
     sso: SignInPeer,
-    _github: FakeGitHub,
+    github: FakeGitHub,
     vestibule: Vestibule,
     browser: Browser,
 }
@@ -50,7 +50,7 @@ impl Scene {
             secret("github.secret")
         );
         let vestibule = Vestibule::start(config.with_file("vestibule.toml", &tables)).await;
-        Self { peers, sso, _github: github, vestibule, browser: Browser::new() }
+        Self { peers, sso, github: github, vestibule, browser: Browser::new() }
     }
 
     fn url(&self, path: &str) -> String {
@@ -317,7 +317,7 @@ async fn the_last_way_in_stays_and_one_that_is_unlinked_leads_elsewhere() {
     let realm = {
         let page = scene.browser.visit(&scene.url("/")).await;
         assert!(page.field("realm").is_none(), "the only way in has no button");
-        format!("{}/login/oauth", scene._github.url())
+        format!("{}/login/oauth", scene.github.url())
     };
     let github = [("realm", realm.as_str()), github[1]];
     let refused = scene.browser.submit(&unlink, &github).await;
@@ -340,6 +340,23 @@ async fn the_last_way_in_stays_and_one_that_is_unlinked_leads_elsewhere() {
     scene.signs_out().await;
     scene.signs_in_with_github(&[]).await;
     assert_ne!(scene.sub().await, octocat);
+}
+
+#[tokio::test]
+async fn an_account_has_twenty_ways_in_and_no_more() {
+    let mut scene = Scene::new().await;
+    scene.signs_in_with_sso("ada", &[]).await;
+    for id in 1..20 {
+        scene.github.becomes(id, &format!("ada-{id}"));
+        assert_eq!(scene.signs_in_with_github(&[LINK]).await.status(), 303, "{}", scene.vestibule.logs());
+    }
+    scene.github.becomes(20, "ada-20");
+    let refused = scene.signs_in_with_github(&[LINK]).await;
+    assert_eq!(refused.status(), 409);
+    assert!(refused.text().contains("too_many_identities"), "{}", refused.text());
+    // Linking one that is there already is no mistake.
+    scene.github.becomes(19, "ada-renamed");
+    assert_eq!(scene.signs_in_with_github(&[LINK]).await.status(), 303);
 }
 
 #[tokio::test]

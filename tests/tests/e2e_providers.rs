@@ -50,7 +50,7 @@ impl Scene {
             secret("github.secret")
         );
         let vestibule = Vestibule::start(config.with_file("vestibule.toml", &tables)).await;
-        Self { peers, sso, github: github, vestibule, browser: Browser::new() }
+        Self { peers, sso, github, vestibule, browser: Browser::new() }
     }
 
     fn url(&self, path: &str) -> String {

@@ -1,7 +1,8 @@
 //! A store in one SQLite file: for one machine, where it needs nobody to run a database.
 //!
-//! One thread owns the connection and does one act after the other; whoever asks waits for an answer through a channel,
-//! and no thread of the runtime ever waits for the disk. Other processes may have the same file open.
+//! One thread writes, and does one act after the other; acts that wait at the same time share a transaction. Two threads read beside it.
+//! Whoever asks waits for an answer through a channel, and no thread of the runtime ever waits for the disk. Other processes may have the
+//! same file open.
 
 mod accounts;
 mod clients;
@@ -27,7 +28,7 @@ use thiserror::Error;
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 
 use sweep::Place;
-use writer::Writer;
+use writer::{BATCH, Writer};
 
 pub use sessions::SqliteSessions;
 
@@ -50,7 +51,16 @@ impl SqliteStore {
     /// # Errors
     /// [`SqliteError`]. A file that is refused stays as it was.
     pub async fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(Self { writer: Arc::new(Writer::start(path).await?), looked_at: Arc::default() })
+        Self::open_with(path, BATCH).await
+    }
+
+    /// The same, with at most so many acts in one transaction. With one, each act waits for the disk by itself: slower, and no more durable.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with(path: &Path, batch: usize) -> Result<Self, SqliteError> {
+        let writer = Writer::start(path, batch.max(1)).await?;
+        Ok(Self { writer: Arc::new(writer), looked_at: Arc::default() })
     }
 
     /// The file.

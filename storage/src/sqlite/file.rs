@@ -47,6 +47,18 @@ pub(super) fn open(path: &Path) -> Result<Connection, SqliteError> {
     Ok(connection)
 }
 
+/// Opens the file, which was opened to write before, once more to read.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, SqliteError> {
+    let failed = |error| failure(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // To read the write-ahead log takes its index to be written; nothing else is.
+    connection.pragma_update(None, "query_only", true).map_err(failed)?;
+    Ok(connection)
+}
+
 /// Makes an empty file, which SQLite takes for an empty database, unless there is one.
 fn make(path: &Path) -> io::Result<()> {
     // An existing file is not opened here, not even to look at it: see `OPENING`.

@@ -179,12 +179,13 @@ impl Housekeeping for SqliteStore {
         })
     }
 
-    /// Reads the file's header: the thread is well, the file can be read, and no later version has changed it meanwhile.
+    /// Reads the file's header where acts are written: the thread is well, the file can be read and locked for writing, and no later
+    /// version has changed it meanwhile.
     fn ping<'a>(&'a self) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
         Box::pin(async move {
             let version = self
                 .writer
-                .read(|connection| {
+                .write(|connection| {
                     connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
                 })
                 .await?;

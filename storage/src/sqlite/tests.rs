@@ -14,7 +14,7 @@ use vestibule_oauth_core::{PkceVerifier, UnixTime, base64url};
 use vestibule_strategy::{FlowKey, StoredFlow, TakenFlow};
 
 use super::schema::VERSION;
-use super::writer::{QUEUE, Writer};
+use super::writer::{BATCH, QUEUE, Writer};
 use super::*;
 use crate::conformance::{self, session};
 use crate::housekeeping::Housekeeping;
@@ -268,19 +268,19 @@ async fn a_sealed_session_opens_under_its_own_name_only() {
 #[tokio::test]
 async fn beyond_the_queue_who_asks_is_told_at_once() {
     let folder = TestFolder::new();
-    let writer = Writer::start(&folder.file("store.db")).await.unwrap();
+    let writer = Writer::start(&folder.file("store.db"), BATCH).await.unwrap();
     let (started, has_started) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let blocked = writer
-        .submit(move |_| {
+        .ask(move |_| {
             started.send(()).unwrap();
             released.recv().unwrap();
             Ok(())
         })
         .unwrap();
     has_started.recv().unwrap();
-    let waiting: Vec<_> = (0..QUEUE).map(|n| writer.submit(move |_| Ok(n)).unwrap()).collect();
-    let error = writer.submit(|_| Ok(())).unwrap_err().to_string();
+    let waiting: Vec<_> = (0..QUEUE).map(|n| writer.ask(move |_| Ok(n)).unwrap()).collect();
+    let error = writer.ask(|_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("too much is waiting") && error.contains("store.db"), "{error}");
     release.send(()).unwrap();
     blocked.await.unwrap().unwrap();
@@ -304,12 +304,92 @@ async fn an_act_that_fails_leaves_nothing_behind() {
     assert_eq!(rows.await.unwrap(), 0);
 }
 
+/// Holds the writer up until it is released, so that what is asked for meanwhile waits together.
+fn held_up(writer: &Writer) -> mpsc::Sender<()> {
+    let (started, has_started) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    drop(writer.ask(move |_| {
+        started.send(()).unwrap();
+        released.recv().unwrap();
+        Ok(())
+    }));
+    has_started.recv().unwrap();
+    release
+}
+
+#[tokio::test]
+async fn acts_that_wait_together_are_committed_together_and_fail_alone() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    for (batch, commits) in [(BATCH, 1), (1, 9)] {
+        let store = SqliteStore::open_with(&path, batch).await.unwrap();
+        let release = held_up(&store.writer);
+        let waiting: Vec<_> = (0..10_u8)
+            .map(|n| {
+                let key = vec![n; 31].into_iter().chain([batch as u8]).collect::<Vec<_>>();
+                let act = move |connection: &Connection| {
+                    connection.execute("INSERT INTO flows VALUES (?, x'02', x'03', 4)", [&key])?;
+                    // The fifth fails after it has changed something.
+                    if n == 4 { connection.execute("INSERT INTO nowhere VALUES (1)", []) } else { Ok(1) }
+                };
+                store.writer.ask(act).unwrap()
+            })
+            .collect();
+        // Every commit that changes something makes the log longer, and says so in the file that is its index: what another connection
+        // sees changes as often.
+        let other = Connection::open(&path).unwrap();
+        let seen = || other.query_row("SELECT count(*) FROM flows", [], |row| row.get::<_, i64>(0)).unwrap();
+        let before = seen();
+        release.send(()).unwrap();
+        let mut states = std::collections::BTreeSet::from([before]);
+        for (n, is_done) in waiting.into_iter().enumerate() {
+            let outcome = is_done.await.unwrap();
+            assert_eq!(outcome.is_ok(), n != 4, "{n}: {outcome:?}");
+            states.insert(seen());
+        }
+        assert_eq!(seen(), before + 9);
+        // Whoever is answered finds it there; with one commit nothing in between was ever to be seen.
+        assert!(states.len() <= 1 + commits, "{states:?}");
+        if batch > 1 {
+            assert_eq!(states, std::collections::BTreeSet::from([before, before + 9]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn readers_do_not_wait_for_whoever_writes_and_see_what_was_answered() {
+    let folder = TestFolder::new();
+    let store = SqliteStore::open(&folder.file("store.db")).await.unwrap();
+    store
+        .writer
+        .write(|connection| {
+            connection.execute("INSERT INTO flows VALUES (zeroblob(32), x'02', x'03', 4)", [])
+        })
+        .await
+        .unwrap();
+    let release = held_up(&store.writer);
+    let asked = store.writer.ask(|connection| connection.execute("DELETE FROM flows", [])).unwrap();
+    let count = |connection: &Connection| {
+        connection.query_row("SELECT count(*) FROM flows", [], |row| row.get::<_, i64>(0))
+    };
+    for _ in 0..4 {
+        assert_eq!(store.writer.read(count).await.unwrap(), 1, "while the writer is held up");
+    }
+    release.send(()).unwrap();
+    asked.await.unwrap().unwrap();
+    for _ in 0..4 {
+        assert_eq!(store.writer.read(count).await.unwrap(), 0);
+    }
+    let written = store.writer.read(|connection| connection.execute("DELETE FROM flows", []));
+    assert!(written.await.unwrap_err().to_string().contains("readonly"), "a reader changes nothing");
+}
+
 #[tokio::test]
 async fn what_was_asked_for_is_done_though_nobody_waits() {
     let folder = TestFolder::new();
     let path = folder.file("store.db");
-    let writer = Writer::start(&path).await.unwrap();
-    drop(writer.submit(|connection| {
+    let writer = Writer::start(&path, BATCH).await.unwrap();
+    drop(writer.ask(|connection| {
         connection.execute("INSERT INTO flows VALUES (zeroblob(32), x'02', x'03', 4)", [])
     }));
     drop(writer);
@@ -327,7 +407,7 @@ async fn commits_are_as_durable_as_sqlite_makes_them() {
     for (pragma, expected) in [("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)] {
         let value = store
             .writer
-            .read(move |connection| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)));
+            .write(move |connection| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)));
         assert_eq!(value.await.unwrap(), expected, "{pragma}");
     }
     let mode = store.writer.read(|connection| {

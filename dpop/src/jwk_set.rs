@@ -12,12 +12,13 @@ pub struct JwkEntry {
     key: Jwk,
     kid: Option<String>,
     algorithm: Option<Algorithm>,
+    issuer: Option<String>,
 }
 
 impl JwkEntry {
     /// A key for signatures, to be published under the name `kid`.
     pub const fn new(key: Jwk, kid: String, algorithm: Algorithm) -> Self {
-        Self { key, kid: Some(kid), algorithm: Some(algorithm) }
+        Self { key, kid: Some(kid), algorithm: Some(algorithm), issuer: None }
     }
 
     /// Reads one public key for signatures, with its `kid` and `alg`.
@@ -41,6 +42,11 @@ impl JwkEntry {
     /// The one algorithm the key is for, if its owner says so.
     pub const fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
+    }
+
+    /// Whose tokens the key is for, where one set is that of many issuers, as at Microsoft (`issuer`, in no standard).
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// Whether signatures of that algorithm may be verified with the key.
@@ -69,7 +75,9 @@ impl JwkEntry {
                 _ => return Err(InvalidJwkEntry::Algorithm),
             },
         };
-        Ok(Self { key, kid: kid.map(str::to_owned), algorithm })
+        // In no standard, so one that is no text is as good as none was.
+        let issuer = members.text("issuer").ok().flatten().filter(|issuer| issuer.len() <= MAX_KID_LENGTH);
+        Ok(Self { key, kid: kid.map(str::to_owned), algorithm, issuer: issuer.map(str::to_owned) })
     }
 }
 

@@ -87,7 +87,9 @@ fn put_name(info: &mut Info, user: &Value) {
     for (field, pointer) in
         [(UserField::FirstName, "/name/firstName"), (UserField::LastName, "/name/lastName")]
     {
-        if let Some(value) = user.pointer(pointer) {
+        let one_line =
+            |value: &&Value| value.as_str().is_some_and(|name| !name.chars().any(char::is_control));
+        if let Some(value) = user.pointer(pointer).filter(one_line) {
             put(info, field, value);
         }
     }

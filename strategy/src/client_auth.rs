@@ -123,7 +123,7 @@ impl AssertionKey {
 /// let signer = default_signer(&Es256Secret::from_entropy([7; 32]));
 /// let key = SignedSecret::new("TEAM123456", "https://appleid.apple.com", "KEY1234567", signer.clone());
 /// let secret = key.sign("com.example.app", UnixTime::from_secs(1_700_000_000)).unwrap();
-/// let read = Compact::parse(&secret, 4096).unwrap();
+/// let read = Compact::parse(secret.expose(), 4096).unwrap();
 /// assert_eq!(read.header().kid(), Some("KEY1234567"));
 /// read.verify(&DefaultVerifier, signer.public_key(), &[signer.algorithm()]).unwrap();
 /// ```

@@ -184,8 +184,8 @@ pub enum InvalidIdToken {
     /// A claim is missing, or of another kind than it has to be.
     #[error("what it says cannot be read: {0}")]
     Claims(InvalidClaims),
-    /// The tenant that it names is none, or none of those that may sign in here.
-    #[error("it is of a tenant that is none, or that may not sign in here")]
+    /// It names no tenant.
+    #[error("it names no tenant")]
     Tenant,
     /// `iss` is somebody else.
     #[error("it is of another issuer")]

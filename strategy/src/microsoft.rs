@@ -97,9 +97,14 @@ impl OpenIdSetup {
         setup.kind = "microsoft";
         setup.client_auth = ClientAuth::SecretPost(secret);
         setup.allowed_params = &["login_hint", "prompt", "domain_hint"];
-        if matches!(tenant, MicrosoftTenant::Common | MicrosoftTenant::Organizations) {
-            setup.tenants = Some(Tenants::new("https://login.microsoftonline.com/{tenantid}/v2.0"));
-        }
+        // Its ID tokens say all of it, and for accounts of people's own it may name them otherwise.
+        setup.userinfo = false;
+        let tenants = || Tenants::new("https://login.microsoftonline.com/{tenantid}/v2.0");
+        setup.tenants = match tenant {
+            MicrosoftTenant::Common => Some(tenants()),
+            MicrosoftTenant::Organizations => Some(tenants().but_not(CONSUMERS)),
+            MicrosoftTenant::One(_) | MicrosoftTenant::Consumers => None,
+        };
         setup.fields = UserFields::new("/sub")
             .with(UserField::Name, "/name")
             .with(UserField::FirstName, "/given_name")

@@ -34,6 +34,8 @@ pub struct OpenIdSetup {
     pub issuer: Issuer,
     /// Other texts by which its ID tokens name it.
     pub other_issuers: Vec<String>,
+    /// Whether the provider is asked for more about the person than its ID token says, where it has a place to ask.
+    pub userinfo: bool,
     /// The tenants, where one document is that of many issuers.
     pub tenants: Option<Tenants>,
     /// The application's name there.
@@ -68,6 +70,7 @@ impl OpenIdSetup {
             kind: "oidc",
             issuer,
             other_issuers: Vec::new(),
+            userinfo: true,
             tenants: None,
             client_id: client_id.into(),
             client_auth: ClientAuth::SecretBasic(secret),
@@ -210,13 +213,7 @@ impl OpenId {
             Backchannel::new(setup.issuer.as_str(), &setup.client_id, &setup.client_auth, Trust::Configured);
         let tokens = spend_code(&channel, endpoint, cx, http).await?;
         let id_token = self.verified(&tokens, &metadata, cx, http).await?;
-        for (name, wanted) in &setup.required_claims {
-            if id_token.claims.get(name).and_then(Value::as_str) != Some(wanted) {
-                let detail = format!("the ID token's {name} is not the one that is required here");
-                return Err(Fault::new(FailureKind::AccountMismatch, detail)
-                    .with_hint("That account is not one of those that may sign in here. Use another one."));
-            }
-        }
+        self.may_sign_in(&id_token)?;
         let told = self.userinfo(&tokens, &metadata, &id_token, http).await?;
         let mut claims = id_token.claims.clone();
         if let (Some(claims), Some(Value::Object(told))) = (claims.as_object_mut(), &told) {
@@ -236,6 +233,26 @@ impl OpenId {
             auth.extra.raw.insert("userinfo".to_owned(), told);
         }
         Ok(auth)
+    }
+
+    /// Whether this person is one of those that the application lets in.
+    fn may_sign_in(&self, id_token: &IdToken) -> Result<(), Fault> {
+        let setup = &self.setup;
+        let refused = |detail: String| {
+            Err(Fault::new(FailureKind::AccountMismatch, detail)
+                .with_hint("That account is not one of those that may sign in here. Use another one."))
+        };
+        for (name, wanted) in &setup.required_claims {
+            if id_token.claims.get(name).and_then(Value::as_str) != Some(wanted) {
+                return refused(format!("the ID token's {name} is not the one that is required here"));
+            }
+        }
+        match &setup.tenants {
+            Some(tenants) if !tenants.lets_in(&id_token.issuer) => {
+                refused("the tenant is not one of those that may sign in here".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The ID token that came with these tokens, verified; by newer keys if it needs them.
@@ -259,7 +276,12 @@ impl OpenId {
             now: cx.now,
         };
         let verifier = &*self.setup.verifier;
-        let verify = |keys: &Keys| IdToken::verify(text, &keys.set, verifier, &rules);
+        let verify = |keys: &Keys| match (&self.setup.tenants, issuers.as_slice()) {
+            (Some(tenants), [issuer]) => {
+                IdToken::verify(text, &tenants.keys_of(issuer, &keys.set), verifier, &rules)
+            }
+            _ => IdToken::verify(text, &keys.set, verifier, &rules),
+        };
         let keys = self.keys(metadata, cx.now, None, http).await?;
         let read = match verify(&keys) {
             Err(InvalidIdToken::UnknownKey) => {
@@ -282,7 +304,8 @@ impl OpenId {
         id_token: &IdToken,
         http: &dyn HttpClient,
     ) -> Result<Option<Value>, Fault> {
-        let Some(endpoint) = &metadata.userinfo_endpoint else { return Ok(None) };
+        let endpoint = metadata.userinfo_endpoint.as_ref().filter(|_| self.setup.userinfo);
+        let Some(endpoint) = endpoint else { return Ok(None) };
         let Ok(told) = ask(endpoint, "userinfo", &tokens.access_token, http).await else { return Ok(None) };
         if told.get("sub").and_then(Value::as_str) != Some(&id_token.subject) {
             let detail = "userinfo is about somebody else than the ID token";
@@ -379,6 +402,8 @@ impl Strategy for OpenId {
     fn issuer(&self, stash: &Stash) -> IssuerPolicy {
         let issuer = self.setup.issuer.to_string();
         match stash.read() {
+            // Which tenant it is, the ID token says.
+            _ if self.setup.tenants.is_some() => IssuerPolicy::NotIdentified,
             Ok(true) => IssuerPolicy::Exact(issuer),
             _ => IssuerPolicy::ExactIfPresent(issuer),
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Response;
 use serde_json::Value;
-use vestibule_dpop::Compact;
+use vestibule_dpop::{Compact, JwkEntry, JwkSet};
 use vestibule_oauth_core::Issuer;
 
 use crate::id_token::{IdToken, InvalidIdToken};
@@ -18,13 +18,15 @@ use crate::id_token::{IdToken, InvalidIdToken};
 /// let ours = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 /// assert_eq!(tenants.issuer(ours).unwrap(), format!("https://login.microsoftonline.com/{ours}/v2.0"));
 /// assert_eq!(tenants.issuer("common"), None, "a tenant is a GUID");
-/// assert_eq!(tenants.only([ours.to_owned()]).issuer("9188040d-6c67-4c5b-b112-36a304b66dad"), None);
+/// let (other, tenants) = ("9188040d-6c67-4c5b-b112-36a304b66dad", tenants.only([ours.to_owned()]));
+/// assert!(tenants.lets_in(&tenants.issuer(ours).unwrap()) && !tenants.lets_in(&tenants.issuer(other).unwrap()));
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Tenants {
     template: String,
     allowed: Option<Vec<String>>,
+    refused: Vec<String>,
 }
 
 /// What stands for the tenant's id.
@@ -33,19 +35,42 @@ const PLACE: &str = "{tenantid}";
 impl Tenants {
     /// All tenants of this template, which says `{tenantid}` where the id is.
     pub fn new(template: impl Into<String>) -> Self {
-        Self { template: template.into(), allowed: None }
+        Self { template: template.into(), allowed: None, refused: Vec::new() }
     }
 
     /// Only these tenants: people of all others are refused.
     pub fn only(mut self, ids: impl IntoIterator<Item = String>) -> Self {
-        self.allowed = Some(ids.into_iter().map(|id| id.to_ascii_lowercase()).collect());
+        self.allowed = Some(ids.into_iter().map(|id| self.at(&id)).collect());
         self
     }
 
-    /// The issuer that a tenant is; `None` for what is no tenant's id, and for a tenant that is not let in.
+    /// Not this tenant, whichever others.
+    pub fn but_not(mut self, id: &str) -> Self {
+        self.refused.push(self.at(id));
+        self
+    }
+
+    /// The issuer that a tenant is; `None` for what is no tenant's id.
     pub fn issuer(&self, id: &str) -> Option<String> {
-        let known = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&id.to_ascii_lowercase()));
-        (known && is_guid(id)).then(|| self.template.replace(PLACE, id))
+        is_guid(id).then(|| self.at(id))
+    }
+
+    /// Whether people of this issuer may sign in.
+    pub fn lets_in(&self, issuer: &str) -> bool {
+        let is = |known: &String| known == issuer;
+        self.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(is)) && !self.refused.iter().any(is)
+    }
+
+    /// The keys that may sign for this issuer: its own, those of all tenants, and those that say nothing. A key of one tenant signs for no
+    /// other.
+    pub(crate) fn keys_of(&self, issuer: &str, keys: &JwkSet) -> JwkSet {
+        let theirs =
+            |entry: &&JwkEntry| entry.issuer().is_none_or(|owner| owner == issuer || owner == self.template);
+        keys.entries().iter().filter(theirs).cloned().collect()
+    }
+
+    fn at(&self, id: &str) -> String {
+        self.template.replace(PLACE, &id.to_ascii_lowercase())
     }
 
     /// The issuer that a token may have, by the tenant that it names. Nothing of the token is verified yet, and nothing is believed: the

@@ -193,9 +193,11 @@ mod apple {
         without.as_object_mut().unwrap().remove("email");
         let auth = world_at(SITE).sign_in(Method::POST, &without, &user(&forged)).unwrap();
         assert_eq!((auth.info.email, auth.info.email_verified), (None, Some(true)));
-        let long = user(&json!({ "name": { "firstName": "a".repeat(5000) } }));
-        let auth = world_at(SITE).sign_in(Method::POST, &claims(), &long).unwrap();
-        assert_eq!(auth.info.first_name, None);
+        for name in ["a".repeat(5000), "Eve\nAdmin".to_owned(), "\u{1b}[31mEve".to_owned()] {
+            let named = user(&json!({ "name": { "firstName": name } }));
+            let auth = world_at(SITE).sign_in(Method::POST, &claims(), &named).unwrap();
+            assert_eq!(auth.info.first_name, None);
+        }
     }
 
     #[test]
@@ -319,9 +321,40 @@ mod microsoft {
     fn only_the_tenants_that_may_do() {
         let mut some = setup("organizations");
         some.tenants = Some(Tenants::new(TEMPLATE).only([OURS.to_uppercase()]));
-        let world = world(some, TEMPLATE);
-        let of = |tenant: &str| world.sign_in(Method::GET, &claims(&issuer(tenant), json!(tenant)), "");
+        let some = world(some, TEMPLATE);
+        let of = |tenant: &str| some.sign_in(Method::GET, &claims(&issuer(tenant), json!(tenant)), "");
         assert_eq!(code(of(OURS)), None);
-        assert_eq!(code(of(OTHER)), Some("id_token"));
+        let refused = of(OTHER).unwrap_err();
+        assert_eq!((refused.kind().code(), refused.kind().status().as_u16()), ("account_mismatch", 403));
+        assert!(refused.for_person().contains("Use another one"), "{}", refused.for_person());
+        // Organizations are not people on their own.
+        let consumers = "9188040d-6c67-4c5b-b112-36a304b66dad";
+        let organizations = world(setup("organizations"), TEMPLATE);
+        let outcome = organizations.sign_in(Method::GET, &claims(&issuer(consumers), json!(consumers)), "");
+        assert_eq!(code(outcome), Some("account_mismatch"));
+    }
+
+    #[test]
+    fn s24_a_key_of_one_tenant_signs_for_no_other() {
+        for (owner, expected) in [
+            (issuer(OURS), None),
+            (TEMPLATE.to_owned(), None),
+            (issuer(OTHER), Some("id_token")),
+            ("https://evil.test".to_owned(), Some("id_token")),
+        ] {
+            let world = world(setup("common"), TEMPLATE);
+            let mut key = KEY.jwk();
+            key["issuer"] = json!(owner);
+            world.net.answer("GET", JWKS, ok(json!({ "keys": [key] })));
+            let outcome = world.sign_in(Method::GET, &claims(&issuer(OURS), json!(OURS)), "");
+            assert_eq!(code(outcome), expected, "{owner}");
+        }
+    }
+
+    #[test]
+    fn s16_whatever_issuer_a_callback_of_many_tenants_names_the_token_says_who_it_is() {
+        let world = world(setup("common"), TEMPLATE);
+        let more = format!("&iss={}", issuer(OURS));
+        assert_eq!(code(world.sign_in(Method::GET, &claims(&issuer(OURS), json!(OURS)), &more)), None);
     }
 }

@@ -29,6 +29,10 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, Failed> {
         }
         _ => open_store(&args.store).await?,
     };
+    let damage = store.housekeeping.integrity().await?;
+    for line in &damage {
+        report.bad(format!("the store is damaged: {line}"));
+    }
     let app = App::new(setup(args, &config, public_url.clone(), store)?)?;
     for (provider, redirect_uri) in app.redirect_uris() {
         report.good(format!("people may sign in with {provider}; its redirect URI is {redirect_uri}"));

@@ -49,6 +49,11 @@ pub(crate) enum Command {
     /// Check the configuration, and what this server publishes about itself.
     #[command(after_help = "Example:\n  vestibule check --public-url https://login.example.com")]
     Check(ServeArgs),
+    /// Copy the store, while the server runs, into a new file.
+    #[command(
+        after_help = "Example:\n  vestibule backup /var/backups/vestibule.db --store sqlite:/var/lib/vestibule/vestibule.db"
+    )]
+    Backup(BackupArgs),
     /// Look after the keys in the store.
     #[command(
         subcommand,
@@ -184,6 +189,14 @@ pub(crate) struct StoreArgs {
     /// Configuration file. [default: vestibule.toml, if there is one]
     #[arg(long, env = "VESTIBULE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The new file; one that is there is not written over. The secret file is not in it: keep a copy of that elsewhere.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Clone, Debug, Args)]

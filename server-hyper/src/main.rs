@@ -22,7 +22,7 @@ use vestibule_oauth_core::UnixTime;
 use vestibule_server_hyper::{App, AppSetup};
 use vestibule_storage::{MasterSecret, Opened, StoreUrl};
 
-use config::{Cli, ClientCommand, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
+use config::{BackupArgs, Cli, ClientCommand, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
 
 /// What ends a command: a sentence for the operator.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => run_server(&args).await.map(|()| ExitCode::SUCCESS),
             Command::Resolve(args) => resolve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
+            Command::Backup(args) => back_up(&args).await,
             Command::Key(KeyCommand::List(args)) => key::list(&args).await,
             Command::Key(KeyCommand::Rotate(args)) => key::rotate(&args).await,
             Command::Key(KeyCommand::Retire(args)) => key::retire(&args).await,
@@ -128,6 +129,21 @@ async fn open_store(args: &StoreArgs) -> Result<Opened, Failed> {
         StoreUrl::Sqlite(path) if !path.exists() => Err(format!("{} is not there", path.display()).into()),
         store => Ok(vestibule_storage::open(store, &master, now()).await?),
     }
+}
+
+/// Copies the store into a new file, and makes sure that the copy is whole.
+async fn back_up(args: &BackupArgs) -> Result<ExitCode, Failed> {
+    args.store.config()?;
+    let store = open_store(&args.store).await?;
+    store.housekeeping.back_up(&args.file).await?;
+    let copy = StoreUrl::Sqlite(args.file.clone());
+    let copied = vestibule_storage::open(&copy, &MasterSecret::load(&args.store.secret_file)?, now()).await?;
+    let wrong = copied.housekeeping.integrity().await?;
+    if !wrong.is_empty() {
+        return Err(format!("the copy is damaged: {}", wrong.join("; ")).into());
+    }
+    writeln!(std::io::stdout(), "{} holds all that was in the store", args.file.display())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn now() -> UnixTime {

@@ -1,5 +1,6 @@
 //! What a store needs done now and then, and how it says that it is well.
 
+use std::path::Path;
 use std::time::Duration;
 
 use vestibule_atproto_identity::Did;
@@ -31,6 +32,24 @@ pub trait Housekeeping: Send + Sync {
     /// # Errors
     /// [`StoreUnavailable`]: it cannot.
     fn ping<'a>(&'a self) -> BoxFuture<'a, Result<(), StoreUnavailable>>;
+
+    /// Goes through all that is kept, and gives what is wrong with it, in the words of the engine. It may take minutes. An engine that
+    /// looks after this itself has nothing to say.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: it could not be looked at.
+    fn integrity<'a>(&'a self) -> BoxFuture<'a, Result<Vec<String>, StoreUnavailable>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Copies all that is kept, as it is at one moment, into a new file, while others go on using the store.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`], also where the engine is backed up by tools of its own. There is no file then, or it is no backup.
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
+        let detail = format!("{}: this store is backed up by its engine's own tools", to.display());
+        Box::pin(std::future::ready(Err(StoreUnavailable::new(detail))))
+    }
 }
 
 /// The most rows of one kind that one sweep removes: some tens of milliseconds of the writer's time.

@@ -1,6 +1,8 @@
 //! Housekeeping.
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::sync::{MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Row, params};
@@ -12,6 +14,7 @@ use super::web_sessions::{USES, session_key};
 use super::{SqliteStore, schema, to_column, to_time};
 use crate::housekeeping::{Housekeeping, LOOKED_AT, SWEEP_ROWS, Swept, is_old};
 use crate::limits::SESSIONS_PER_PERSON;
+use crate::master_secret::for_owner_only;
 
 /// The columns of a session's key, in this order in every statement here.
 type Key = (String, String);
@@ -176,6 +179,39 @@ impl Housekeeping for SqliteStore {
             };
             let beyond = self.writer.read(act).await?;
             Ok(beyond.iter().filter_map(|(did, id)| session_key(did, id)).collect())
+        })
+    }
+
+    fn integrity<'a>(&'a self) -> BoxFuture<'a, Result<Vec<String>, StoreUnavailable>> {
+        Box::pin(async move {
+            let act = move |connection: &Connection| {
+                connection
+                    .prepare("PRAGMA integrity_check(20)")?
+                    .query_map([], |row| row.get::<_, String>(0))?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            };
+            let said = self.writer.read(act).await?;
+            Ok(said.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
+        let to = to.to_owned();
+        Box::pin(async move {
+            let failed = |error: std::io::Error| self.unavailable(format!("{}: {error}", to.display()));
+            // For its owner only, and there before SQLite writes to it; a file that is there already is not written over.
+            let made = for_owner_only(OpenOptions::new().write(true).create_new(true)).open(&to);
+            made.and_then(|file| file.sync_all()).map_err(failed)?;
+            let path = to.clone();
+            let copy = move |connection: &Connection| {
+                // Another file is written, which a connection that only reads may not do.
+                connection.pragma_update(None, "query_only", false)?;
+                let copied = connection.execute("VACUUM INTO ?", [path.to_string_lossy()]);
+                connection.pragma_update(None, "query_only", true)?;
+                copied
+            };
+            self.writer.read(copy).await?;
+            OpenOptions::new().write(true).open(&to).and_then(|file| file.sync_all()).map_err(failed)
         })
     }
 

@@ -304,6 +304,54 @@ async fn an_act_that_fails_leaves_nothing_behind() {
     assert_eq!(rows.await.unwrap(), 0);
 }
 
+#[tokio::test]
+async fn a_backup_is_whole_and_is_made_beside_whoever_writes() {
+    let folder = TestFolder::new();
+    let (path, copy) = (folder.file("store.db"), folder.file("copy.db"));
+    let store = open_at(&path).await;
+    store.web_sessions.put(web(1)).await.unwrap();
+    let sqlite = SqliteStore::open(&path).await.unwrap();
+    let release = held_up(&sqlite.writer);
+    store.housekeeping.back_up(&copy).await.unwrap();
+    release.send(()).unwrap();
+    store.web_sessions.put(web(2)).await.unwrap();
+    let again = store.housekeeping.back_up(&copy).await.unwrap_err().to_string();
+    assert!(again.contains("copy.db"), "a file that is there is not written over: {again}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // It opens with the same secret, and has what was there when it was made.
+    let restored = open_at(&copy).await;
+    assert_eq!(restored.ring.signing_keys()[0].kid, store.ring.signing_keys()[0].kid);
+    assert_eq!(restored.web_sessions.load(web(1).id, NOW).await.unwrap(), Some(web(1)));
+    assert_eq!(restored.web_sessions.load(web(2).id, NOW).await.unwrap(), None);
+    assert!(restored.housekeeping.integrity().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_was_damaged_is_found_out() {
+    let folder = TestFolder::new();
+    let path = folder.file("store.db");
+    let store = open_at(&path).await;
+    for n in 0..200 {
+        store.web_sessions.put(web(n)).await.unwrap();
+    }
+    assert!(store.housekeeping.integrity().await.unwrap().is_empty());
+    drop(store);
+    // A row of a table that its index does not know.
+    let connection = Connection::open(&path).unwrap();
+    let writable = "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = 'CREATE INDEX web_sessions_by_expiry ON web_sessions (created_at)'
+         WHERE name = 'web_sessions_by_expiry';";
+    connection.execute_batch(writable).unwrap();
+    drop(connection);
+    let damaged = SqliteStore::open(&path).await.unwrap();
+    let found = damaged.integrity().await.unwrap();
+    assert!(found.iter().any(|line| line.contains("web_sessions_by_expiry")), "{found:?}");
+}
+
 /// Holds the writer up until it is released, so that what is asked for meanwhile waits together.
 fn held_up(writer: &Writer) -> mpsc::Sender<()> {
     let (started, has_started) = mpsc::channel();

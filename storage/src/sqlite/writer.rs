@@ -37,8 +37,10 @@ type ReadAct = Box<dyn FnOnce(&Connection) + Send>;
 
 struct Done {
     good: bool,
-    tell: Box<dyn FnOnce(Result<(), &str>)>,
+    tell: Box<Tell>,
 }
+
+type Tell = dyn FnOnce(Result<(), &str>);
 
 /// The most acts that may wait. At 0.2 ms each, what an act with a commit of its own takes on a good disk, the last of them waits a
 /// fifth of a second, and on a bad one some five seconds; who would come after it is better told at once.
@@ -149,7 +151,7 @@ fn write_together(connection: &mut Connection, first: WriteAct, queue: &Receiver
     // An act that was not begun tells nobody, and its place in the channel is gone: whoever asked sees that.
     let lasts = lasts.map_err(|error| error.to_string());
     for act in done {
-        (act.tell)(lasts.as_ref().map(|()| ()).map_err(String::as_str));
+        (act.tell)(lasts.as_ref().copied().map_err(String::as_str));
     }
 }
 

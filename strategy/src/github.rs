@@ -88,7 +88,8 @@ impl GitHub {
         let (mut auth, _) = self.oauth.sign_in(cx, http).await?;
         let Some(token) = &auth.credentials.token else { return Ok(auth) };
         // Who may not see them answers 403 or 404: then there is no address, and still a person.
-        if let Ok(emails) = ask(&self.emails, "e-mail addresses", token, http).await {
+        // What is no list is nothing of GitHub's, and may repeat what it was asked, the token too.
+        if let Ok(emails @ Value::Array(_)) = ask(&self.emails, "e-mail addresses", token, http).await {
             if let Some(address) = primary(&emails) {
                 auth.info.email = Some(address.to_owned());
                 auth.info.email_verified = Some(true);

@@ -296,11 +296,13 @@ mod github {
                 ok(json!([{ "email": "a@b.test", "primary": true, "verified": false }])),
             ),
             ("no list", ok(json!({}))),
+            ("a text that repeats the token", ok(json!(format!("bad token: {TOKEN}")))),
         ] {
             let world = world();
             world.net.answer("GET", EMAILS, emails);
             let auth = world.finish("code=c").unwrap();
             assert_eq!((auth.info.email, auth.info.email_verified), (None, None), "{row}");
+            assert!(!format!("{:?}", auth.extra.raw.get("emails")).contains(TOKEN), "S10: {row}");
         }
         let world = world();
         world.net.fail("GET", EMAILS, HttpErrorKind::AnswerTimeout);

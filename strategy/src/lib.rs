@@ -139,6 +139,12 @@
 //! | `ueberauth_microsoft` | [`OpenIdSetup::microsoft`]; the tenant of the token has to be the tenant of its issuer, and no e-mail address counts as verified |
 //! | `ueberauth_google` | [`OpenIdSetup::google`]; the ID token is verified; `hd` is a claim that may be required |
 //!
+//! # Testing
+//!
+//! With the feature `test-kit` there is a module `testing`: a provider in memory, a scripted network, a strategy that does what a test
+//! says, and `testing::conformance`, which plays whole logins and every hostile case against a strategy of one's own and says which
+//! rule it breaks first.
+//!
 //! # What is not here
 //!
 //! Sending requests, reading a clock, drawing randomness: the network is a port, time and entropy are arguments, and whoever mounts an
@@ -181,6 +187,8 @@ mod apple;
 mod microsoft;
 #[cfg(any(feature = "hyper", feature = "tower"))]
 pub mod mount;
+#[cfg(feature = "test-kit")]
+pub mod testing;
 
 pub use apple::{Apple, AppleKey};
 pub use auth::{Auth, Credentials, Extra, Info};

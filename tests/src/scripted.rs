@@ -1,78 +1,35 @@
-//! A network made of what a test says it answers.
+//! A network made of what a test says it answers, name server included.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, header};
 use url::Url;
 
 use vestibule_oauth_core::{
-    BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, Trust, TxtError, TxtLookup, TxtRecord,
+    BoxFuture, HttpCall, HttpClient, HttpError, HttpErrorKind, TxtError, TxtLookup, TxtRecord,
 };
+use vestibule_strategy::testing::{ScriptedHttp, json_answer, text_answer};
 
-/// Answers HTTP calls and TXT look-ups from a table, at once, and records them.
+pub use vestibule_strategy::testing::Call;
+
+/// Answers HTTP calls and TXT look-ups from a table, at once, and records them: the test kit's [`ScriptedHttp`], with a name server.
 ///
-/// Like the Internet, it does not know what was not said: a call that has no answer fails with
-/// [`HttpErrorKind::UnknownHost`], a name without records has none. Like an adapter, it fails an answer that is longer
-/// than the call's limit with [`HttpErrorKind::TooLarge`]. It follows no redirect and does not look at
-/// [`HttpCall::trust`], which [`Call`] records.
+/// A name without records has none.
 #[derive(Default)]
-pub struct ScriptedNetwork(Mutex<Script>);
+pub struct ScriptedNetwork {
+    http: ScriptedHttp,
+    names: Mutex<Names>,
+}
 
 #[derive(Default)]
-struct Script {
-    /// Spent one by one, oldest first, before `standing` is asked.
-    queued: BTreeMap<(Method, String), VecDeque<Reply>>,
-    standing: BTreeMap<(Method, String), Handler>,
+struct Names {
     txt: BTreeMap<String, Result<Vec<TxtRecord>, TxtError>>,
-    calls: Vec<Call>,
+    /// What was asked of either, in its order.
     log: Vec<String>,
-}
-
-type Handler = Box<dyn FnMut(&Call) -> Reply + Send>;
-type Reply = Result<Response<Bytes>, HttpError>;
-
-/// One HTTP call that was made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Call {
-    /// Its method.
-    pub method: Method,
-    /// Its whole URL.
-    pub url: String,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
-    /// Who chose its host.
-    pub trust: Trust,
-    /// Its time limit.
-    pub timeout: Duration,
-    /// Its limit on the octets of the answer.
-    pub body_limit: usize,
-    /// What it was said to be for.
-    pub purpose: &'static str,
-}
-
-impl Call {
-    /// The header's value; `None` when it is absent or not text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The body's form field of this name, decoded; the first one, when there are several.
-    pub fn field(&self, name: &str) -> Option<String> {
-        self.fields().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-
-    /// All form fields of the body, decoded, in order.
-    pub fn fields(&self) -> Vec<(String, String)> {
-        url::form_urlencoded::parse(&self.body).into_owned().collect()
-    }
 }
 
 impl ScriptedNetwork {
@@ -83,22 +40,26 @@ impl ScriptedNetwork {
 
     /// Answers every such call with this response.
     pub fn answer(&self, method: &str, url: &str, response: Response<Bytes>) -> &Self {
-        self.on(method, url, move |_| Ok(response.clone()))
+        self.http.answer(verb(method), known(url), response);
+        self
     }
 
     /// Answers the next such call, once, with this response. Several are spent in the order they were queued.
     pub fn queue(&self, method: &str, url: &str, response: Response<Bytes>) -> &Self {
-        self.queue_result(method, url, Ok(response))
+        self.http.queue(verb(method), known(url), response);
+        self
     }
 
     /// Fails the next such call, once.
     pub fn queue_failure(&self, method: &str, url: &str, kind: HttpErrorKind) -> &Self {
-        self.queue_result(method, url, Err(HttpError::new(kind, "scripted")))
+        self.http.queue_failure(verb(method), known(url), kind);
+        self
     }
 
     /// Fails every such call.
     pub fn fail(&self, method: &str, url: &str, kind: HttpErrorKind) -> &Self {
-        self.on(method, url, move |_| Err(HttpError::new(kind, "scripted")))
+        self.http.fail(verb(method), known(url), kind);
+        self
     }
 
     /// Lets a function answer every such call. It must not ask this network: the table is locked while it runs.
@@ -108,7 +69,7 @@ impl ScriptedNetwork {
         url: &str,
         handler: impl FnMut(&Call) -> Result<Response<Bytes>, HttpError> + Send + 'static,
     ) -> &Self {
-        self.script().standing.insert(key(method, url), Box::new(handler));
+        self.http.on(verb(method), known(url), handler);
         self
     }
 
@@ -120,92 +81,56 @@ impl ScriptedNetwork {
 
     /// Answers a TXT look-up with records of any shape, or with a failure.
     pub fn txt_result(&self, name: &str, result: Result<Vec<TxtRecord>, TxtError>) -> &Self {
-        self.script().txt.insert(name.to_owned(), result);
+        self.names().txt.insert(name.to_owned(), result);
         self
     }
 
     /// The HTTP calls made so far, oldest first.
     pub fn calls(&self) -> Vec<Call> {
-        self.script().calls.clone()
+        self.http.calls()
     }
 
     /// Such calls made so far, oldest first.
     pub fn calls_to(&self, method: &str, url: &str) -> Vec<Call> {
-        let wanted = key(method, url);
-        self.calls().into_iter().filter(|call| key(call.method.as_str(), &call.url) == wanted).collect()
+        self.http.calls_to(verb(method), known(url))
     }
 
     /// How many such calls were made so far.
     pub fn count(&self, method: &str, url: &str) -> usize {
-        self.calls_to(method, url).len()
+        self.http.count(verb(method), known(url))
     }
 
     /// Everything that was asked, oldest first, one line each: `TXT name` or `METHOD url`.
     pub fn log(&self) -> Vec<String> {
-        self.script().log.clone()
+        self.names().log.clone()
     }
 
     /// Forgets the calls made so far, and keeps the answers.
     pub fn forget_calls(&self) {
-        let mut script = self.script();
-        script.calls.clear();
-        script.log.clear();
+        self.http.forget_calls();
+        self.names().log.clear();
     }
 
-    fn queue_result(&self, method: &str, url: &str, result: Result<Response<Bytes>, HttpError>) -> &Self {
-        self.script().queued.entry(key(method, url)).or_default().push_back(result);
-        self
-    }
-
-    fn script(&self) -> MutexGuard<'_, Script> {
-        // A handler that panicked has failed its test already.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn serve(&self, call: HttpCall) -> Reply {
-        let (parts, body) = call.request.into_parts();
-        let call = Call {
-            method: parts.method,
-            url: parts.uri.to_string(),
-            headers: parts.headers,
-            body,
-            trust: call.trust,
-            timeout: call.timeout,
-            body_limit: call.body_limit,
-            purpose: call.purpose,
-        };
-        let mut script = self.script();
-        let line = format!("{} {}", call.method, call.url);
-        let key = key(call.method.as_str(), &call.url);
-        script.log.push(line.clone());
-        script.calls.push(call.clone());
-        let queued = script.queued.get_mut(&key).and_then(VecDeque::pop_front);
-        let result = match (queued, script.standing.get_mut(&key)) {
-            (Some(result), _) => result,
-            (None, Some(handler)) => handler(&call),
-            (None, None) => Err(HttpError::new(HttpErrorKind::UnknownHost, format!("not scripted: {line}"))),
-        };
-        match result {
-            Ok(response) if response.body().len() > call.body_limit => {
-                Err(HttpError::new(HttpErrorKind::TooLarge, line))
-            }
-            result => result,
-        }
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HttpClient for ScriptedNetwork {
     fn send<'a>(&'a self, call: HttpCall) -> BoxFuture<'a, Result<Response<Bytes>, HttpError>> {
         // Nothing happens before the first poll, as with a real network.
-        Box::pin(async move { self.serve(call) })
+        Box::pin(async move {
+            self.names().log.push(format!("{} {}", call.request.method(), call.request.uri()));
+            self.http.send(call).await
+        })
     }
 }
 
 impl TxtLookup for ScriptedNetwork {
     fn txt<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<TxtRecord>, TxtError>> {
-        let mut script = self.script();
-        script.log.push(format!("TXT {name}"));
-        let result = script.txt.get(name).cloned().unwrap_or_else(|| Ok(Vec::new()));
+        let mut names = self.names();
+        names.log.push(format!("TXT {name}"));
+        let result = names.txt.get(name).cloned().unwrap_or_else(|| Ok(Vec::new()));
         Box::pin(future::ready(result))
     }
 }
@@ -218,12 +143,12 @@ impl fmt::Debug for ScriptedNetwork {
 
 /// An answer of JSON.
 pub fn json(status: u16, value: &serde_json::Value) -> Response<Bytes> {
-    response(status, "application/json", value.to_string())
+    json_answer(code(status), value)
 }
 
 /// An answer of plain text.
 pub fn text(status: u16, body: &str) -> Response<Bytes> {
-    response(status, "text/plain", body.to_owned())
+    text_answer(code(status), body)
 }
 
 /// An answer that points elsewhere.
@@ -233,18 +158,18 @@ pub fn redirect(status: u16, location: &str) -> Response<Bytes> {
     response
 }
 
-fn response(status: u16, content_type: &'static str, body: String) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).expect("a status has three digits");
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    response
+fn code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("a status has three digits")
 }
 
-/// The URL as the `url` crate prints it, so that `https://a.test` and `https://a.test:443/` are one.
-fn key(method: &str, url: &str) -> (Method, String) {
-    let method = method.parse().unwrap_or_else(|error| panic!("method {method:?}: {error}"));
-    let url = Url::parse(url).unwrap_or_else(|error| panic!("URL {url:?}: {error}"));
-    (method, url.as_str().to_owned())
+fn verb(method: &str) -> Method {
+    method.parse().unwrap_or_else(|error| panic!("method {method:?}: {error}"))
+}
+
+/// A test that asks for what is no URL has a slip of the pen in it.
+fn known(url: &str) -> &str {
+    Url::parse(url).unwrap_or_else(|error| panic!("URL {url:?}: {error}"));
+    url
 }
 
 #[cfg(test)]

@@ -150,6 +150,11 @@ impl SignedSecret {
         Self { owner: owner.into(), audience: audience.into(), header, signer }
     }
 
+    /// The signer behind it.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.signer
+    }
+
     /// One secret, for one request.
     ///
     /// # Errors

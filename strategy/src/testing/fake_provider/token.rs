@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
-use vestibule_dpop::{Compact, DefaultVerifier, sha256};
+use vestibule_dpop::{Compact, DefaultVerifier, Signer, sha256};
 use vestibule_oauth_core::{FormRules, Params, PkceVerifier, Secret, base64url};
 
 use super::{Code, FakeProvider, Quirk, State, keys};
@@ -132,6 +132,10 @@ impl FakeProvider {
                 Some(secret) if expected.same_as(secret) && assertion.is_none() => Ok(()),
                 _ => refused("the secret of client_secret_post is wrong or missing"),
             },
+            ClientAuth::SignedSecret(key) => match secret {
+                Some(text) if is_for(text, key.signer(), &self.client_id) && assertion.is_none() => Ok(()),
+                _ => refused("the signed secret is wrong or missing"),
+            },
             ClientAuth::PrivateKeyJwt(key) => match assertion {
                 Some(text) if is_assertion(text, key, &self.client_id, form) && secret.is_none() => Ok(()),
                 _ => refused("the assertion of private_key_jwt is wrong or missing"),
@@ -156,10 +160,19 @@ fn is_basic(field: &str, client_id: &str, secret: &Secret) -> bool {
 }
 
 fn is_assertion(text: &str, key: &AssertionKey, client_id: &str, form: &Params<'_>) -> bool {
+    let issuer = Compact::parse(text, Compact::MAX_LENGTH)
+        .ok()
+        .and_then(|jws| serde_json::from_slice::<Value>(jws.payload()).ok())
+        .and_then(|claims| Some(claims.get("iss")?.as_str()? == client_id));
+    is_for(text, key.signer(), client_id)
+        && issuer == Some(true)
+        && form.value("client_assertion_type") == Some(ASSERTION_TYPE)
+}
+
+/// Whether this key signed the text, about this client.
+fn is_for(text: &str, signer: &dyn Signer, client_id: &str) -> bool {
     let Ok(jws) = Compact::parse(text, Compact::MAX_LENGTH) else { return false };
-    let signer = key.signer();
-    let signed = jws.verify(&DefaultVerifier, signer.public_key(), &[signer.algorithm()]).is_ok();
     let claims: Value = serde_json::from_slice(jws.payload()).unwrap_or_default();
-    let says = |name: &str| claims.get(name).and_then(Value::as_str) == Some(client_id);
-    signed && says("iss") && says("sub") && form.value("client_assertion_type") == Some(ASSERTION_TYPE)
+    jws.verify(&DefaultVerifier, signer.public_key(), &[signer.algorithm()]).is_ok()
+        && claims.get("sub").and_then(Value::as_str) == Some(client_id)
 }

@@ -159,7 +159,11 @@ pub(crate) async fn spend_code(
         PostError::Sign(error) => Fault::new(FailureKind::Misconfigured, error.to_string()),
     })?;
     let tokens = TokenAnswer::read(&response).map_err(|error| {
-        let detail = error.to_string();
+        let mut detail = error.to_string();
+        // What a provider says of a refusal is for a log, and a code is not.
+        if cx.code.is_some_and(|code| detail.contains(code.expose())) {
+            detail = "the token endpoint refused, in words that repeat the code".to_owned();
+        }
         match error {
             TokenError::Refused { status, error } => {
                 let error = error.map(|error| error.code);
@@ -272,7 +276,23 @@ pub(crate) async fn ask(
         return Err(bad(format!("it answered {}", response.status().as_u16())));
     }
     // The error of serde_json may quote the body, so it is not passed on.
-    serde_json::from_slice(response.body()).map_err(|_| bad("it did not answer with JSON".to_owned()))
+    let mut answer =
+        serde_json::from_slice(response.body()).map_err(|_| bad("it did not answer with JSON".to_owned()))?;
+    leave_out(&mut answer, token.expose());
+    Ok(answer)
+}
+
+/// Some providers repeat the token in what they say of the person, which is kept and shown (S10).
+fn leave_out(value: &mut Value, token: &str) {
+    match value {
+        Value::String(text) if text.contains(token) => *value = Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(|item| leave_out(item, token)),
+        Value::Object(members) => {
+            members.retain(|name, _| !name.contains(token));
+            members.values_mut().for_each(|member| leave_out(member, token));
+        }
+        _ => {}
+    }
 }
 
 /// Scope words as they were granted; some providers put commas between them (S25).

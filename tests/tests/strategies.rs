@@ -198,6 +198,23 @@ mod generic {
     }
 
     #[test]
+    fn s10_what_a_provider_repeats_of_a_secret_is_kept_nowhere() {
+        let world = world();
+        let me = json!({ "user": { "id": 7, "name": "Ada" }, "auth": { "token": TOKEN, "all": [format!("Bearer {TOKEN}"), 1] } });
+        world.net.answer("GET", ME, ok(me));
+        let auth = world.finish("code=c-1").unwrap();
+        assert_eq!(auth.uid, "7");
+        let raw = serde_json::to_string(&auth.extra).unwrap();
+        assert!(!raw.contains(TOKEN) && raw.contains("\"all\":[null,1]"), "{raw}");
+
+        let refusal = json!({ "error": "invalid_grant", "error_description": "no such code: c-1-secret" });
+        world.net.answer("POST", EXCHANGE, answer(400, &refusal));
+        let failure = world.finish("code=c-1-secret").unwrap_err();
+        assert_eq!(failure.kind().code(), "token_endpoint");
+        assert!(!format!("{failure} {failure:?}").contains("c-1-secret"), "{failure:?}");
+    }
+
+    #[test]
     fn s13_what_the_engine_refuses_asks_nobody() {
         for (row, rest, code, status) in [
             ("the person pressed Cancel", "error=access_denied", "access_denied", 403),

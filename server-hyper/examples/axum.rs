@@ -29,7 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = vestibule_storage::open(&StoreUrl::Memory, &master, UnixTime::from_secs(0)).await?;
     let network = Arc::new(Network::new(NetworkConfig::default())?);
     let setup = LoginSetup::new(base, "https://plc.directory".parse()?, "atproto".parse()?);
-    let (flows, sessions, seal_keys) = (store.flows, store.sessions, store.ring.seal_keys());
+    let (flows, sessions, seal_keys) =
+        (store.flows, store.sessions, store.ring.seal_keys(UnixTime::from_secs(0)));
     let parts = LoginParts {
         flows,
         sessions,

@@ -17,7 +17,7 @@ use vestibule_atproto_identity::login::{
 use vestibule_atproto_identity::net::Network;
 use vestibule_atproto_identity::{DevelopmentNames, Handle};
 use vestibule_dpop::{NonceIssuer, NonceKeys, default_signer};
-use vestibule_oauth_core::{FormRules, HttpClient, Params, ScopeSet, StoreUnavailable};
+use vestibule_oauth_core::{FormRules, HttpClient, Params, ScopeSet, StoreUnavailable, UnixTime};
 use vestibule_storage::{
     AccountStore, Housekeeping, KeyPurpose, KeyRing, Opened, RingWatch, SigningKey, WebSession,
 };
@@ -110,7 +110,7 @@ impl App {
         let parts = OauthParts {
             clients: Arc::new(clients),
             store: setup.store.issued,
-            keys: endpoint_keys(&setup.store.ring),
+            keys: endpoint_keys(&setup.store.ring, ambient::now()),
         };
         let oauth = OauthService::new(oauth, parts).map_err(SetupError::Oauth)?;
         let mut login = LoginSetup::new(setup.public_url.clone(), setup.plc_url, setup.scope);
@@ -120,7 +120,7 @@ impl App {
         let parts = LoginParts {
             flows: setup.store.flows,
             sessions: setup.store.sessions,
-            seal_keys: setup.store.ring.seal_keys(),
+            seal_keys: setup.store.ring.seal_keys(ambient::now()),
             client_keys: client_keys(&setup.store.ring),
             http,
             dns: Arc::new(setup.network.clone()),
@@ -352,11 +352,13 @@ impl App {
     /// Takes up the keys that another process has added to the store, as `vestibule key rotate` does; to be called every few
     /// seconds.
     pub async fn take_up_keys(&self) {
-        match self.ring_watch.changed().await {
+        let now = ambient::now();
+        match self.ring_watch.changed(now).await {
             Ok(Some(ring)) => {
                 tracing::info!("the keys in the store have changed");
                 self.login.client().take_up(client_keys(&ring));
-                self.oauth.endpoint().take_up(endpoint_keys(&ring));
+                self.login.engine().take_up(&ring.seal_keys(now));
+                self.oauth.endpoint().take_up(endpoint_keys(&ring, now));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the keys in the store were not looked at"),
@@ -489,14 +491,15 @@ fn client_keys(ring: &KeyRing) -> Vec<AssertionKey> {
 }
 
 /// The keys of the authorization server, newest first. A new key that signs is published for a while first.
-fn endpoint_keys(ring: &KeyRing) -> EndpointKeys {
+fn endpoint_keys(ring: &KeyRing, now: UnixTime) -> EndpointKeys {
     let load = |key: SigningKey| {
         let used_from = key.created_at.after(PUBLISHED_FIRST);
         TokenKey::new(key.kid, default_signer(&key.secret)).used_from(used_from)
     };
     let tokens = ring.token_keys().into_iter().map(load).collect();
-    let peppers = ring.keys(KeyPurpose::Pepper).map(|key| Pepper::new(key.id(), key.secret())).collect();
-    let mut nonces = ring.keys(KeyPurpose::Nonce).map(|key| key.secret().clone());
+    let peppers = ring.in_use(KeyPurpose::Pepper, now);
+    let peppers = peppers.into_iter().map(|key| Pepper::new(key.id(), key.secret())).collect();
+    let mut nonces = ring.in_use(KeyPurpose::Nonce, now).into_iter().map(|key| key.secret().clone());
     // A ring has a key of every purpose.
     let newest = nonces.next().unwrap_or_else(|| ambient::octets().into());
     let keys = nonces.next().into_iter().fold(NonceKeys::new(newest), NonceKeys::with_other);

@@ -109,7 +109,8 @@ fn fresh<const N: usize>() -> Result<[u8; N], Failed> {
 
 /// A new secret, of which the store keeps a hash. Of those before it one stays good, so that nobody is locked out meanwhile.
 fn give_secret(client: &mut Client, store: &Opened) -> Result<Secret, Failed> {
-    let pepper = store.ring.keys(KeyPurpose::Pepper).next().map(|key| Pepper::new(key.id(), key.secret()));
+    let pepper =
+        store.ring.in_use(KeyPurpose::Pepper, now()).first().map(|key| Pepper::new(key.id(), key.secret()));
     let secret = new_client_secret(fresh()?);
     let hash = match &pepper {
         Some(pepper) => SecretHash::peppered(secret.expose(), pepper),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 use vestibule_dpop::{Es256Secret, P256Signer, Signer};
@@ -176,11 +177,14 @@ fn place(purpose: KeyPurpose, id: &str) -> Vec<u8> {
     format!("{purpose}|{id}").into_bytes()
 }
 
+/// How long a new key is only opened and verified with before anything is sealed or made with it: each node looks at the ring within that
+/// time, and nobody meets what they cannot open yet.
+pub const TAKEN_UP_WITHIN: Duration = Duration::from_secs(60);
+
 /// The server's keys, opened: at least one for each purpose.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     keys: Vec<RingKey>,
-    seal_keys: SealKeys,
 }
 
 impl KeyRing {
@@ -193,10 +197,7 @@ impl KeyRing {
         if let Some(purpose) = missing(&keys).next() {
             return Err(KeyRingError::Missing(purpose));
         }
-        let mut seal = of(&keys, KeyPurpose::Seal).map(|key| *key.secret.expose());
-        let newest = seal.next().ok_or(KeyRingError::Missing(KeyPurpose::Seal))?;
-        let seal_keys = SealKeys::new(newest, seal);
-        Ok(Self { keys, seal_keys })
+        Ok(Self { keys })
     }
 
     /// The keys of one purpose, newest first.
@@ -204,9 +205,32 @@ impl KeyRing {
         of(&self.keys, purpose)
     }
 
-    /// The keys that seal: the newest seals, all open. Take [`SealKeys::for_purpose`] of it before sealing anything.
-    pub fn seal_keys(&self) -> SealKeys {
-        self.seal_keys.clone()
+    /// The keys of one purpose, the one in use in front: the newest that every node has had [`TAKEN_UP_WITHIN`] to take up, or the oldest
+    /// where all are newer.
+    pub fn in_use(&self, purpose: KeyPurpose, now: UnixTime) -> Vec<&RingKey> {
+        let mut keys: Vec<_> = self.keys(purpose).collect();
+        let known = keys.iter().position(|key| now.since(key.created_at) >= TAKEN_UP_WITHIN);
+        let in_use = known.unwrap_or_else(|| keys.len().saturating_sub(1));
+        if let Some(first) = keys.get_mut(..=in_use) {
+            first.rotate_right(1);
+        }
+        keys
+    }
+
+    /// The keys that seal: the one in use at `now` seals, all open. Take [`SealKeys::for_purpose`] of it before sealing anything.
+    pub fn seal_keys(&self, now: UnixTime) -> SealKeys {
+        let mut keys = self.in_use(KeyPurpose::Seal, now).into_iter().map(|key| *key.secret.expose());
+        // A ring has a key of every purpose.
+        let sealing = keys.next().unwrap_or_default();
+        SealKeys::new(sealing, keys)
+    }
+
+    /// The names of the keys in use at `now` that are no key pairs; those say themselves from when on they sign.
+    pub(crate) fn names_in_use(&self, now: UnixTime) -> Vec<String> {
+        let shared = [KeyPurpose::Seal, KeyPurpose::Nonce, KeyPurpose::Pepper];
+        let in_use =
+            shared.iter().filter_map(|purpose| self.in_use(*purpose, now).first().map(|key| key.id.clone()));
+        in_use.collect()
     }
 
     /// The keys that sign for this server as a client of others: the newest signs, all are published.
@@ -490,7 +514,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_seals_and_all_open() {
+    async fn the_newest_that_every_node_has_seals_and_all_open() {
         let store = MemoryStore::new();
         let before = open_or_create_ring(&store, &master(1), [1; 32], NOW).await.unwrap();
         let again = open_or_create_ring(&store, &master(1), [2; 32], NOW).await.unwrap();
@@ -502,8 +526,14 @@ mod tests {
             assert_eq!(ids(&after, purpose), [new.as_str(), ids(&before, purpose)[0]]);
         }
         let after = load_ring(&store, &master(1)).await.unwrap();
-        let sealed = before.seal_keys().seal(b"text", b"", [3; 24]).unwrap();
-        assert!(after.seal_keys().open(&sealed, b"").is_ok() && after.seal_keys().is_outdated(&sealed));
+        let later = NOW.after(TAKEN_UP_WITHIN);
+        let sealed = before.seal_keys(NOW).seal(b"text", b"", [3; 24]).unwrap();
+        assert!(
+            after.seal_keys(NOW).open(&sealed, b"").is_ok() && !after.seal_keys(NOW).is_outdated(&sealed)
+        );
+        assert!(
+            after.seal_keys(later).open(&sealed, b"").is_ok() && after.seal_keys(later).is_outdated(&sealed)
+        );
         let kids: Vec<_> = after.signing_keys().into_iter().map(|key| key.kid).collect();
         assert_eq!(kids, ids(&after, KeyPurpose::Sign));
     }

@@ -46,7 +46,7 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path).await.map_err(OpenError::Sqlite)?;
             let (watch, ring) = open_ring(Arc::new(store.clone()), master, now).await?;
-            let sessions = SqliteSessions::new(store.clone(), master.clone(), &ring);
+            let sessions = SqliteSessions::new(store.clone(), master.clone(), &ring, now);
             Ok(Opened {
                 ring_watch: Arc::new(watch.telling(sessions.seal())),
                 sessions: Arc::new(sessions),
@@ -70,7 +70,7 @@ async fn open_ring(
 ) -> Result<(RingWatch, KeyRing), OpenError> {
     let entropy = entropy::draw().map_err(OpenError::Entropy)?;
     open_or_create_ring(&*store, master, entropy, now).await.map_err(OpenError::KeyRing)?;
-    RingWatch::start(store, master.clone()).await.map_err(OpenError::KeyRing)
+    RingWatch::start(store, master.clone(), now).await.map_err(OpenError::KeyRing)
 }
 
 /// A store that is open. It closes, after what was asked of it is done, when the last port goes.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_atproto_identity::login::{SessionKey, SessionRecord};
-use vestibule_oauth_core::StoreUnavailable;
 use vestibule_oauth_core::seal::SealKeys;
+use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 
 use crate::key_ring::{KeyRing, KeyRingStore, load_ring};
 use crate::master_secret::MasterSecret;
@@ -19,7 +19,11 @@ pub(crate) struct SessionSeal {
 
 /// The keys of the ring that belong to sessions.
 #[derive(Clone)]
-pub(crate) struct SessionKeys(Arc<SealKeys>);
+pub(crate) struct SessionKeys {
+    keys: Arc<SealKeys>,
+    /// For which time it was decided which of them seals.
+    decided_at: UnixTime,
+}
 
 /// Why a sealed session cannot be read.
 #[derive(Clone, Copy, Debug)]
@@ -31,44 +35,50 @@ pub(crate) enum Unreadable {
 }
 
 impl SessionSeal {
-    pub(crate) fn new(ring_store: Arc<dyn KeyRingStore>, master: MasterSecret, ring: &KeyRing) -> Self {
-        Self { ring: ring_store, master, keys: Mutex::new(SessionKeys::of(ring)) }
+    pub(crate) fn new(
+        ring_store: Arc<dyn KeyRingStore>,
+        master: MasterSecret,
+        ring: &KeyRing,
+        now: UnixTime,
+    ) -> Self {
+        Self { ring: ring_store, master, keys: Mutex::new(SessionKeys::of(ring, now)) }
     }
 
     pub(crate) fn keys(&self) -> SessionKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Seals with the newest key of this ring from now on.
-    pub(crate) fn take_up(&self, ring: &KeyRing) -> SessionKeys {
-        let keys = SessionKeys::of(ring);
+    /// Seals with the key of this ring that is in use at `now` from here on.
+    pub(crate) fn take_up(&self, ring: &KeyRing, now: UnixTime) -> SessionKeys {
+        let keys = SessionKeys::of(ring, now);
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.clone();
         keys
     }
 
-    /// The keys as the ring has them now.
+    /// The keys as the ring has them now. Which of them seals is decided again when the ring is looked at the next time.
     pub(crate) async fn renewed_keys(&self) -> Result<SessionKeys, StoreUnavailable> {
         let ring = load_ring(&*self.ring, &self.master).await;
         let ring = ring.map_err(|error| StoreUnavailable::new(error.to_string()))?;
-        Ok(self.take_up(&ring))
+        let decided_at = self.keys().decided_at;
+        Ok(self.take_up(&ring, decided_at))
     }
 }
 
 impl SessionKeys {
-    fn of(ring: &KeyRing) -> Self {
-        Self(Arc::new(ring.seal_keys().for_purpose("session")))
+    fn of(ring: &KeyRing, now: UnixTime) -> Self {
+        Self { keys: Arc::new(ring.seal_keys(now).for_purpose("session")), decided_at: now }
     }
 
     pub(crate) fn seal(&self, session: &SessionRecord) -> Result<Vec<u8>, StoreUnavailable> {
         let octets = session.to_octets().map_err(|error| StoreUnavailable::new(error.to_string()))?;
         limits::session(&octets)?;
-        let sealed = self.0.seal(&octets, &place(&session.key), entropy::draw()?);
+        let sealed = self.keys.seal(&octets, &place(&session.key), entropy::draw()?);
         sealed.map_err(|error| StoreUnavailable::new(error.to_string()))
     }
 
     /// The session of this name.
     pub(crate) fn open(&self, key: &SessionKey, sealed: &[u8]) -> Result<SessionRecord, Unreadable> {
-        let octets = self.0.open(sealed, &place(key)).map_err(|_| Unreadable::Closed)?;
+        let octets = self.keys.open(sealed, &place(key)).map_err(|_| Unreadable::Closed)?;
         SessionRecord::from_octets(octets.expose()).map_err(|_| Unreadable::OtherForm)
     }
 }

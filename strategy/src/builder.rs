@@ -1,6 +1,7 @@
 //! An engine, put together.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
 
 use http::Method;
 use thiserror::Error;
@@ -89,7 +90,14 @@ impl EngineBuilder {
             };
             providers.insert(provider.id, mounted);
         }
-        Ok(Engine { site: self.site, cookies, keys: self.keys, keeping: self.keeping, providers, routes })
+        Ok(Engine {
+            site: self.site,
+            cookies,
+            keys: RwLock::new(Arc::new(self.keys)),
+            keeping: self.keeping,
+            providers,
+            routes,
+        })
     }
 }
 

@@ -8,7 +8,7 @@
 //! `state`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE};
@@ -46,7 +46,7 @@ use crate::strategy::{Begin, CallbackCx, CsrfGuard, RequestCx, ResponseMode, Sta
 pub struct Engine {
     pub(crate) site: Url,
     pub(crate) cookies: CookiePolicy,
-    pub(crate) keys: SealKeys,
+    pub(crate) keys: RwLock<Arc<SealKeys>>,
     pub(crate) keeping: FlowKeeping,
     pub(crate) providers: BTreeMap<ProviderId, Mounted>,
     pub(crate) routes: Routes,
@@ -177,6 +177,17 @@ impl Engine {
         EngineBuilder::new(site, keys.for_purpose("flow"), keeping)
     }
 
+    /// Seals flows under these keys of the application from here on, and opens with all of them: when it has a new key, or has lost an old
+    /// one.
+    pub fn take_up(&self, keys: &SealKeys) {
+        let keys = Arc::new(keys.for_purpose("flow"));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn keys(&self) -> Arc<SealKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Where a request leads. A path may be whole, or without what a framework took away from it in front of the site's own.
     pub fn route(&self, method: &Method, path: &str) -> Routed<'_> {
         self.routes.route(method, path)
@@ -297,7 +308,7 @@ impl Engine {
     ) -> Result<Vec<HeaderValue>, Fault> {
         let name = FlowName::of(pending.state.expose());
         let sealing_nonce = first_24(seed.derive("sealing nonce"));
-        let sealed = pending.seal(&self.keys, &name.cookie, sealing_nonce)?;
+        let sealed = pending.seal(&self.keys(), &name.cookie, sealing_nonce)?;
         let value = match &self.keeping {
             FlowKeeping::Cookie => base64url::encode(sealed),
             FlowKeeping::Store(store) => {
@@ -453,7 +464,7 @@ impl Engine {
             }
         };
         finishing.set_cookies.extend(self.cookies.clear(&name.cookie));
-        match sealed.and_then(|sealed| Pending::open(&sealed, &self.keys, &name.cookie, &self.site)) {
+        match sealed.and_then(|sealed| Pending::open(&sealed, &self.keys(), &name.cookie, &self.site)) {
             Some(pending) => Ok(pending),
             None => csrf(CsrfCause::CookieUnreadable, "the flow cannot be opened with this server's keys"),
         }

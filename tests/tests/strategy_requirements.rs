@@ -223,6 +223,17 @@ fn s11_a_cookie_opens_after_a_rotation_as_long_as_its_key_is_there() {
 }
 
 #[test]
+fn s11_an_engine_takes_up_keys_while_logins_are_under_way() {
+    let running = engine(of("forum"));
+    let (to, cookie) = begin(&running, "forum", "", &network());
+    running.take_up(&SealKeys::new([8; 32], [[7; 32]]));
+    assert!(finish(&running, "forum", &to, &cookie, &network()).outcome.is_ok(), "begun before");
+    let (to, cookie) = begin(&running, "forum", "", &network());
+    let only_new = builder(&SealKeys::new([8; 32], [])).provider(of("forum")).build().unwrap();
+    assert!(finish(&only_new, "forum", &to, &cookie, &network()).outcome.is_ok(), "begun after");
+}
+
+#[test]
 fn s23_every_call_says_what_it_is_for_and_has_its_limits() {
     let net = network();
     let engine = engine(of("forum"));

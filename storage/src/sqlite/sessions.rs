@@ -21,10 +21,10 @@ pub struct SqliteSessions {
 }
 
 impl SqliteSessions {
-    /// The sessions of `store`, under its key ring, which is loaded again with `master` when another process has sealed
+    /// The sessions of `store`, under its key ring as it is in use at `now`, which is loaded again with `master` when another process has sealed
     /// under a newer key.
-    pub fn new(store: SqliteStore, master: MasterSecret, ring: &KeyRing) -> Self {
-        let seal = Arc::new(SessionSeal::new(Arc::new(store.clone()), master, ring));
+    pub fn new(store: SqliteStore, master: MasterSecret, ring: &KeyRing, now: UnixTime) -> Self {
+        let seal = Arc::new(SessionSeal::new(Arc::new(store.clone()), master, ring, now));
         Self { store, seal }
     }
 

@@ -18,7 +18,7 @@ use super::writer::{BATCH, QUEUE, Writer};
 use super::*;
 use crate::conformance::{self, session};
 use crate::housekeeping::Housekeeping;
-use crate::key_ring::{KeyPurpose, KeyRingError, KeyRingStore, RingKey, rotate_ring_key};
+use crate::key_ring::{KeyPurpose, KeyRingError, KeyRingStore, RingKey, TAKEN_UP_WITHIN, rotate_ring_key};
 use crate::master_secret::MasterSecret;
 use crate::opened::{OpenError, Opened, open};
 use crate::store_url::StoreUrl;
@@ -35,6 +35,12 @@ fn master() -> MasterSecret {
 
 async fn open_at(path: &Path) -> Opened {
     open(&StoreUrl::Sqlite(path.to_owned()), &master(), NOW).await.unwrap()
+}
+
+/// As a process opens it that starts when every node has taken up what is new.
+async fn open_later_at(path: &Path) -> Opened {
+    let later = NOW.after(TAKEN_UP_WITHIN);
+    open(&StoreUrl::Sqlite(path.to_owned()), &master(), later).await.unwrap()
 }
 
 fn web(n: u8) -> WebSession {
@@ -121,7 +127,8 @@ async fn s11_no_file_of_the_store_holds_a_secret() {
 
     // A login waits as the engine leaves it: sealed, under a hash of its state.
     let verifier = PkceVerifier::from_entropy([4; 32]);
-    let sealed = store.ring.seal_keys().for_purpose("flow").seal(verifier.expose().as_bytes(), b"", [5; 24]);
+    let sealed =
+        store.ring.seal_keys(NOW).for_purpose("flow").seal(verifier.expose().as_bytes(), b"", [5; 24]);
     needles.push(verifier.expose().as_bytes().to_vec());
     let flow = StoredFlow::new(FlowKey::from_octets([1; 32]), [2; 32], sealed.unwrap(), NOW);
     store.flows.put(flow).await.unwrap();

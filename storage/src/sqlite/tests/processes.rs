@@ -61,11 +61,11 @@ async fn what_another_process_sealed_under_a_newer_key_opens() {
     let path = folder.file("store.db");
     let old = open_at(&path).await;
     rotate_ring_key(&*old.key_ring, &master(), KeyPurpose::Seal, [2; 32], NOW).await.unwrap();
-    let new = open_at(&path).await;
+    let new = open_later_at(&path).await;
     for n in [1, 2] {
         new.sessions.insert(&session([n; 32]).unwrap()).await.unwrap();
     }
-    let old_again = SqliteSessions::new(SqliteStore::open(&path).await.unwrap(), master(), &old.ring);
+    let old_again = SqliteSessions::new(SqliteStore::open(&path).await.unwrap(), master(), &old.ring, NOW);
     assert!(old.sessions.load(&session([1; 32]).unwrap().key).await.unwrap().is_some());
     assert!(old_again.remove(&session([2; 32]).unwrap().key).await.unwrap().is_some());
 }
@@ -125,7 +125,7 @@ async fn a_lease_of_what_another_process_sealed_under_a_newer_key_is_to_be_had()
     let old = open_at(&path).await;
     rotate_ring_key(&*old.key_ring, &master(), KeyPurpose::Seal, [2; 32], NOW).await.unwrap();
     let record = session([1; 32]).unwrap();
-    open_at(&path).await.sessions.insert(&record).await.unwrap();
+    open_later_at(&path).await.sessions.insert(&record).await.unwrap();
     let Leased::Taken(lease, _) = old.sessions.lease(&record.key, NOW).await.unwrap() else {
         panic!("nobody else has it");
     };
@@ -137,27 +137,36 @@ async fn a_server_that_runs_notices_new_keys_and_seals_with_them() {
     let folder = TestFolder::new();
     let path = folder.file("store.db");
     let running = open_at(&path).await;
-    assert!(running.ring_watch.changed().await.unwrap().is_none());
+    assert!(running.ring_watch.changed(NOW).await.unwrap().is_none());
     let first = running.ring.signing_keys().remove(0).kid;
 
     let command = open_at(&path).await;
-    assert!(running.ring_watch.changed().await.unwrap().is_none(), "who only looks changes nothing");
+    assert!(running.ring_watch.changed(NOW).await.unwrap().is_none(), "who only looks changes nothing");
     let kid = rotate_ring_key(&*command.key_ring, &master(), KeyPurpose::Sign, [2; 32], NOW).await.unwrap();
     rotate_ring_key(&*command.key_ring, &master(), KeyPurpose::Seal, [3; 32], NOW).await.unwrap();
-    let ring = running.ring_watch.changed().await.unwrap().unwrap();
+    let ring = running.ring_watch.changed(NOW).await.unwrap().unwrap();
     let kids: Vec<_> = ring.signing_keys().into_iter().map(|key| key.kid).collect();
     assert_eq!(kids, [kid.clone(), first.clone()]);
-    assert!(running.ring_watch.changed().await.unwrap().is_none());
+    assert!(running.ring_watch.changed(NOW).await.unwrap().is_none());
 
+    // Another node may not know the new key yet, so nothing is sealed under it for a while.
     let record = session([1; 32]).unwrap();
     running.sessions.insert(&record).await.unwrap();
-    let row: Vec<u8> = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT sealed FROM sessions", [], |row| row.get(0))
-        .unwrap();
-    assert!(!ring.seal_keys().for_purpose("session").is_outdated(&row));
+    let row = || -> Vec<u8> {
+        let connection = Connection::open(&path).unwrap();
+        connection.query_row("SELECT sealed FROM sessions", [], |row| row.get(0)).unwrap()
+    };
+    let later = NOW.after(TAKEN_UP_WITHIN);
+    let newest = ring.seal_keys(later).for_purpose("session");
+    assert!(newest.is_outdated(&row()));
+    assert!(running.ring_watch.changed(later.before(Duration::from_secs(1))).await.unwrap().is_none());
+    assert!(running.ring_watch.changed(later).await.unwrap().is_some());
+    assert!(running.ring_watch.changed(later).await.unwrap().is_none());
+    running.sessions.remove(&record.key).await.unwrap();
+    running.sessions.insert(&record).await.unwrap();
+    assert!(!newest.is_outdated(&row()));
 
     command.key_ring.retire(&first).await.unwrap();
-    let ring = running.ring_watch.changed().await.unwrap().unwrap();
+    let ring = running.ring_watch.changed(later).await.unwrap().unwrap();
     assert_eq!(ring.signing_keys().into_iter().map(|key| key.kid).collect::<Vec<_>>(), [kid]);
 }

@@ -28,7 +28,7 @@ use vestibule_token_endpoint::{Client, EndpointKeys, Pepper, Profile, TokenKey};
 use crate::ambient;
 use crate::body::{Body, BodyError};
 use crate::clients::ServerClients;
-use crate::device::{TYPE_AGAIN, TYPED_WRONG, TypedWrong};
+use crate::device::TypedWrong;
 use crate::hall::Hall;
 use crate::login::{LoginParts, LoginService, LoginSetup, SetupError};
 use crate::oauth::{OauthParts, OauthService, OauthSetup, path};
@@ -146,7 +146,7 @@ impl App {
             network: setup.network,
             body_limit: setup.body_limit,
             oauth,
-            typed_wrong: TypedWrong::new(TYPED_WRONG, TYPE_AGAIN),
+            typed_wrong: TypedWrong::new(),
             pages,
             profiles: Profiles::new(),
             housekeeping,

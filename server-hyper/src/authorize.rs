@@ -13,7 +13,7 @@ use vestibule_storage::WebSession;
 use vestibule_strategy::Provenance;
 use vestibule_token_endpoint::{
     Authorization, AuthorizationError, AuthorizationRequest, Client, Consent, Denial, Endpoint, Entropy,
-    Event, EventKind, Redirect,
+    Event, EventKind, Grant, Redirect,
 };
 
 use crate::ambient;
@@ -213,10 +213,14 @@ impl App {
         let grants = self.oauth.ports().store.grants_of(&session.subject, now).await?;
         // Anybody can be the client on a person's own machine.
         let is_itself = !asked.redirect_uri.is_loopback() && !asked.redirect_uri.is_private_use();
-        Ok(is_itself
-            && grants
-                .iter()
-                .any(|grant| grant.client == asked.client && asked.scope.is_subset_of(&grant.scope)))
+        let covers = |grant: &Grant| {
+            grant.client == asked.client
+                && asked.scope.is_subset_of(&grant.scope)
+                // Without a resource a token is for this server alone, which is another yes than one to a place.
+                && asked.resources.is_empty() == grant.resources.is_empty()
+                && asked.resources.iter().all(|place| grant.resources.contains(place))
+        };
+        Ok(is_itself && grants.iter().any(covers))
     }
 
     /// Sends the browser back to the app.

@@ -84,6 +84,15 @@ impl<K: Ord + Clone> Buckets<K> {
         Ok(())
     }
 
+    /// Whether somebody has one left, without taking it.
+    pub(crate) fn has_left(&self, key: &K, now: UnixTime) -> Result<(), Empty> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get(key) {
+            Some(bucket) if self.filled(*bucket, now) == 0 => Err(Empty { retry_after: self.refill }),
+            _ => Ok(()),
+        }
+    }
+
     /// What is left once the time since then is counted in. A clock that was set back fills nothing.
     fn filled(&self, bucket: Bucket, now: UnixTime) -> u32 {
         let refilled =

@@ -149,7 +149,7 @@ pub(crate) enum KeyCommand {
     /// Add a new key of each kind; the old ones go on opening and publishing what was made with them.
     #[command(after_help = "Example:\n  vestibule key rotate --store sqlite:vestibule.db")]
     Rotate(StoreArgs),
-    /// Throw away an older signing key that no session needs any more.
+    /// Throw away an older key that signs, for other servers or access tokens, and that nothing needs any more.
     #[command(
         after_help = "Example:\n  vestibule key list\n  vestibule key retire KEY --store sqlite:vestibule.db"
     )]
@@ -203,6 +203,9 @@ pub(crate) struct BackupArgs {
 pub(crate) struct RetireArgs {
     /// The key's name, as `vestibule key list` shows it.
     pub(crate) id: String,
+    /// Somebody else has it: throw it away at once, and with it the access tokens that it signed and logins that are under way.
+    #[arg(long)]
+    pub(crate) compromised: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

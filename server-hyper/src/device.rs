@@ -2,12 +2,13 @@
 //!
 //! [RFC 8628, section 3.3]: https://www.rfc-editor.org/rfc/rfc8628#section-3.3
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
-use vestibule_oauth_core::{FormRules, Params};
+use vestibule_oauth_core::{FormRules, Params, UnixTime};
 use vestibule_storage::WebSession;
 use vestibule_strategy::Provenance;
 use vestibule_token_endpoint::{Denial, DeviceState, Entropy, StoredDevice, UserCode};
@@ -16,7 +17,7 @@ use crate::ambient;
 use crate::app::{App, Visitor};
 use crate::authorize::{consent_of, name_of};
 use crate::body::BodyError;
-use crate::buckets::Buckets;
+use crate::buckets::{Buckets, ClientAddress, Empty};
 use crate::form::read_form;
 use crate::oauth::path;
 use crate::pages::{Asked, DeviceCode, Problem, SignIn};
@@ -24,13 +25,42 @@ use crate::respond;
 use crate::web::person;
 
 /// How many codes somebody may type wrong in a row. There are 25 thousand million of them, and a few that are good at any time.
-pub(crate) const TYPED_WRONG: u32 = 10;
+const TYPED_WRONG: u32 = 10;
 
 /// How long it takes until they may type one more.
-pub(crate) const TYPE_AGAIN: Duration = Duration::from_secs(30);
+const TYPE_AGAIN: Duration = Duration::from_secs(30);
 
-/// What somebody typed wrong, by who is signed in.
-pub(crate) type TypedWrong = Buckets<String>;
+/// How many an address may: an office, each with a device. An account is easily made, an address is not.
+const TYPED_WRONG_AT: u32 = 60;
+
+/// What was typed wrong, by who is signed in and by where they are.
+#[derive(Debug)]
+pub(crate) struct TypedWrong {
+    by_subject: Buckets<String>,
+    by_address: Buckets<IpAddr>,
+}
+
+impl TypedWrong {
+    pub(crate) const fn new() -> Self {
+        Self {
+            by_subject: Buckets::new(TYPED_WRONG, TYPE_AGAIN),
+            by_address: Buckets::new(TYPED_WRONG_AT, TYPE_AGAIN),
+        }
+    }
+
+    /// Whether somebody may type a code, right or wrong. Who has typed too many wrong ones waits with the right one as well: an answer that
+    /// came at once for that one alone would tell it from all others.
+    fn may_type(&self, subject: &str, address: Option<IpAddr>, now: UnixTime) -> Result<(), Empty> {
+        address.map_or(Ok(()), |address| self.by_address.has_left(&address, now))?;
+        self.by_subject.has_left(&subject.to_owned(), now)
+    }
+
+    fn count(&self, subject: &str, address: Option<IpAddr>, now: UnixTime) {
+        // Whether it was the last one, the next one is told.
+        let _empty = address.map(|address| self.by_address.take(&address, now));
+        let _empty = self.by_subject.take(&subject.to_owned(), now);
+    }
+}
 
 impl App {
     /// `GET /oauth2/device`: where to type the code; with `user_code`, what the device asks for.
@@ -46,7 +76,7 @@ impl App {
         if typed.is_empty() {
             return self.code_page(StatusCode::OK, typed, None);
         }
-        match self.waiting(&session, typed).await {
+        match self.waiting(&parts, &session, typed).await {
             Ok((code, stored)) => self.device_page(&parts, &session, &code, stored).await,
             Err(denial) => self.wrong_code(&parts, typed, &denial),
         }
@@ -74,7 +104,7 @@ impl App {
             Ok(Visitor::Nobody | Visitor::Ended) => return self.sign_in_for_device(typed),
             Err(unavailable) => return self.unavailable(&parts, &unavailable),
         };
-        let (code, stored) = match self.waiting(&session, typed).await {
+        let (code, stored) = match self.waiting(&parts, &session, typed).await {
             Ok(waiting) => waiting,
             Err(denial) => return self.wrong_code(&parts, typed, &denial),
         };
@@ -102,8 +132,15 @@ impl App {
     }
 
     /// The device that shows this code and waits.
-    async fn waiting(&self, session: &WebSession, typed: &str) -> Result<(UserCode, StoredDevice), Denial> {
+    async fn waiting(
+        &self,
+        parts: &request::Parts,
+        session: &WebSession,
+        typed: &str,
+    ) -> Result<(UserCode, StoredDevice), Denial> {
         let now = ambient::now();
+        let address = parts.extensions.get::<ClientAddress>().map(|address| address.subscriber());
+        self.typed_wrong.may_type(&session.subject, address, now).map_err(|_| Denial::SlowDown)?;
         let found = match typed.parse::<UserCode>() {
             Ok(code) => {
                 let stored = self.oauth.ports().store.device_showing(code.hash()).await?;
@@ -114,9 +151,10 @@ impl App {
             }
             Err(_) => None,
         };
-        found.ok_or_else(|| match self.typed_wrong.take(&session.subject, now) {
-            Ok(()) => Denial::DeviceCodeUnknown,
-            Err(_) => Denial::SlowDown,
+        found.ok_or_else(|| {
+            self.typed_wrong.count(&session.subject, address, now);
+            tracing::warn!(target: "vestibule::audit", subject = session.subject, "a device's code was typed wrong");
+            Denial::DeviceCodeUnknown
         })
     }
 

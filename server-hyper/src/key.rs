@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use vestibule_storage::{KeyPurpose, MasterSecret, Retired, RingKey, rotate_ring_key};
+use vestibule_storage::{
+    KeyPurpose, KeyRing, MasterSecret, Retired, RingKey, TAKEN_UP_WITHIN, rotate_ring_key,
+};
 
 use crate::config::{RetireArgs, StoreArgs};
 use crate::{Failed, now, open_store};
@@ -16,9 +18,18 @@ pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
     let uses = store.key_ring.sessions_by_client_key().await?;
     let mut out = std::io::stdout();
     for purpose in KeyPurpose::ALL {
+        let in_use = in_use(&store.ring, purpose);
+        let mut newer = true;
         for (place, key) in store.ring.keys(purpose).enumerate() {
             let days = now().since(key.created_at()).as_secs() / 86_400;
-            let state = if place == 0 { "in use" } else { "older" };
+            newer &= place < in_use;
+            let state = if place == in_use {
+                "in use"
+            } else if newer {
+                "new"
+            } else {
+                "older"
+            };
             let needed = match purpose {
                 KeyPurpose::Sign => match uses.of(key.id()) {
                     1 => "  needed by 1 session".to_owned(),
@@ -30,6 +41,17 @@ pub(crate) async fn list(args: &StoreArgs) -> Result<ExitCode, Failed> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The place of the key in use among those of its purpose, newest first.
+fn in_use(ring: &KeyRing, purpose: KeyPurpose) -> usize {
+    let after = match purpose {
+        KeyPurpose::Sign | KeyPurpose::Token => SIGNS_AFTER,
+        _ => TAKEN_UP_WITHIN,
+    };
+    let mut keys = ring.keys(purpose);
+    let known = keys.position(|key| now().since(key.created_at()) >= after);
+    known.unwrap_or_else(|| ring.keys(purpose).count().saturating_sub(1))
 }
 
 /// Adds a key of each kind, in front of those that are there.
@@ -55,16 +77,35 @@ pub(crate) async fn rotate(args: &StoreArgs) -> Result<ExitCode, Failed> {
 pub(crate) async fn retire(args: &RetireArgs) -> Result<ExitCode, Failed> {
     args.store.config()?;
     let store = open_store(&args.store).await?;
-    let signing = || store.ring.keys(KeyPurpose::Sign);
-    if !signing().any(|key| key.id() == args.id) {
+    let of = |purpose| store.ring.keys(purpose).any(|key| key.id() == args.id);
+    let purpose = [KeyPurpose::Sign, KeyPurpose::Token].into_iter().find(|purpose| of(*purpose));
+    let Some(purpose) = purpose else {
         return Err(
             format!("{} is not a signing key of this store: see `vestibule key list`", args.id).into()
         );
-    }
-    // A login that is on its way was begun with a key that no session shows yet.
-    let newest = signing().map(RingKey::created_at).max();
-    if newest.is_some_and(|made| now().since(made) < LOGINS_ON_THEIR_WAY) {
-        return Err("the newest key is not in use everywhere yet: try again in half an hour".into());
+    };
+    let wait = match purpose {
+        // What it signed is good until it ends.
+        KeyPurpose::Token => {
+            let (added, named) = (store.clients.list().await?, args.store.config()?.clients()?);
+            let all = added
+                .iter()
+                .map(|client| client.lifetimes)
+                .chain(named.iter().map(|client| client.lifetimes));
+            let longest = all.map(|lifetimes| lifetimes.access).max();
+            SIGNS_AFTER + longest.unwrap_or_default()
+        }
+        // A login that is on its way was begun with a key that no session shows yet.
+        _ => LOGINS_ON_THEIR_WAY,
+    };
+    let newest = store.ring.keys(purpose).map(RingKey::created_at).max();
+    let left = newest.map_or(Duration::ZERO, |made| wait.saturating_sub(now().since(made)));
+    if !left.is_zero() && !args.compromised {
+        let minutes = left.as_secs().div_ceil(60);
+        return Err(format!(
+            "what this key signed may still be needed for {minutes} minutes: try again then, or say --compromised"
+        )
+        .into());
     }
     let why = match store.key_ring.retire(&args.id).await? {
         Retired::Retired => {
@@ -79,6 +120,9 @@ pub(crate) async fn retire(args: &RetireArgs) -> Result<ExitCode, Failed> {
     };
     Err(format!("key {} {why}", args.id).into())
 }
+
+/// A new key is published first.
+const SIGNS_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// A new key signs after 15 minutes, and a login begun before may take 10.
 const LOGINS_ON_THEIR_WAY: Duration = Duration::from_secs(30 * 60);

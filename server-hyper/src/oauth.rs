@@ -188,6 +188,9 @@ impl OauthService {
         };
         let (endpoint, ports) = (&self.0.endpoint, self.ports());
         let (entropy, now) = (Entropy::new(ambient::octets()), ambient::now());
+        if let Err(empty) = self.0.failures.may_try(request.extensions(), now) {
+            return too_many(TOO_MANY_FAILED, empty);
+        }
         if keeps_for_anybody(&request)
             && let Err(empty) = self.admit_stranger(request.extensions(), now)
         {
@@ -215,8 +218,7 @@ impl OauthService {
                 slowed = self.0.failures.count(event, extensions, now).err().or(slowed);
             }
         }
-        let sentence = "too many requests have failed; wait, and look at what is wrong with them";
-        slowed.map_or(response, |empty| too_many(sentence, empty))
+        slowed.map_or(response, |empty| too_many(TOO_MANY_FAILED, empty))
     }
 
     /// Leave to have a request kept that anybody could have sent: an authorization request that a browser brings, and what a public client
@@ -283,13 +285,15 @@ fn is_a_guess(denial: &Denial) -> bool {
         )
 }
 
-/// Counts what failed, by client and by address. Only what fails is counted and only what fails is slowed: the right secret and the
-/// right verifier work at any time, so that nobody can keep a client out by failing in its name.
+/// Counts what failed, by client and by address. An address that has failed too often waits, right or wrong. A client does not: the right
+/// secret and the right verifier work at any time from anywhere else, so that nobody can keep a client out by failing in its name.
 #[derive(Debug)]
 struct Failures {
     by_client: Buckets<String>,
     by_address: Buckets<IpAddr>,
 }
+
+const TOO_MANY_FAILED: &str = "too many requests have failed; wait, and look at what is wrong with them";
 
 /// What a client may get wrong in a row: somebody who sets up an app and tries.
 const CLIENT_BURST: u32 = 60;
@@ -309,6 +313,13 @@ impl Failures {
         Self {
             by_client: Buckets::new(CLIENT_BURST, REFILL),
             by_address: Buckets::new(ADDRESS_BURST, REFILL),
+        }
+    }
+
+    fn may_try(&self, extensions: &Extensions, now: UnixTime) -> Result<(), Empty> {
+        match extensions.get::<ClientAddress>() {
+            Some(address) => self.by_address.has_left(&address.subscriber(), now),
+            None => Ok(()),
         }
     }
 

@@ -102,8 +102,13 @@ pub(crate) async fn serve(
 fn client_address<B>(request: &Request<B>, header: Option<&HeaderName>, peer: IpAddr) -> Option<IpAddr> {
     match header {
         Some(name) => {
-            let value = request.headers().get_all(name).iter().next_back()?.to_str().ok()?;
-            value.rsplit(',').next()?.trim().parse().ok()
+            let value = request.headers().get_all(name).iter().next_back();
+            let named = value.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+            // Some proxies add a port. One that says nothing is counted as one that asks.
+            let named = named.map(str::trim).and_then(|text| {
+                text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
+            });
+            Some(named.unwrap_or(peer))
         }
         None if peer.is_loopback() => None,
         None => Some(peer),

@@ -160,6 +160,22 @@ async fn who_is_asked_again_is_as_the_app_says() {
     assert!(back.location_parameter("code").is_some(), "{}", back.location());
     let page = browser.arrive(&app.link(&vestibule, "&prompt=consent")).await;
     assert!(page.field("decision").is_some(), "{}", page.text());
+    // A place is part of what was said yes to.
+    let resources = ["https://api-a.test", "https://api-b.test"];
+    let both = App::add(
+        &vestibule,
+        &["Both", "--redirect-uri", CALLBACK, "--resource", resources[0], "--resource", resources[1]],
+    )
+    .await;
+    let a = format!("&resource={}", resources[0]);
+    let page = browser.arrive(&both.link(&vestibule, &a)).await;
+    let granted = decides(&vestibule, &mut browser, &page, "allow").await.location_parameter("code").unwrap();
+    assert_eq!(send(both.redeems(&vestibule, &granted)).await.status, 200);
+    for (more, agreed) in [(a.as_str(), true), ("", false), (&format!("&resource={}", resources[1]), false)] {
+        let back = browser.arrive(&both.link(&vestibule, &format!("{more}&prompt=none"))).await;
+        let error = error(&back);
+        assert_eq!(error.as_deref(), if agreed { None } else { Some("consent_required") }, "{more}");
+    }
 
     // To sign in again is to sign in again, even for whoever finds the form that says yes.
     for more in ["&prompt=login", "&prompt=select_account", "&max_age=0"] {
@@ -290,6 +306,19 @@ async fn a_device_is_let_in_by_a_person_who_looks_at_it() {
         statuses.push(answer.status());
     }
     assert_eq!(statuses, [vec![400; 10], vec![429; 2]].concat());
+    // And then the right one waits as well: who guesses must not learn which it was.
+    let begun = send(begin()).await;
+    let right = begun.text("user_code");
+    let answer = browser.submit(&vestibule.url("/oauth2/device"), &[("user_code", right)]).await;
+    assert_eq!(answer.status(), 429, "{}", answer.text());
+    let fields = [("user_code", right), ("subject", &subject), ("decision", "allow")];
+    assert_eq!(browser.submit(&vestibule.url("/oauth2/device"), &fields).await.status(), 429);
+    assert_eq!(poll(begun.text("device_code")).await.said(), "400 authorization_pending");
+    // Somebody else is not kept waiting.
+    let mut other = Browser::new();
+    vestibule.sign_in(&mut other, peers, peers.bob()).await;
+    let page = other.submit(&vestibule.url("/oauth2/device"), &[("user_code", right)]).await;
+    assert!(page.field("decision").is_some(), "{}", page.text());
 }
 
 /// The hidden field of the form that stands behind this app's name.

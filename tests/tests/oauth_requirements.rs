@@ -11,8 +11,8 @@ use vestibule_tests::oauth::roster::{self, API, API_B, IDP_KEY, SIGNED_KEY, redi
 use vestibule_tests::oauth::{ALICE, Ask, At, Ground, Key, Lab, Reply, jwt};
 use vestibule_tests::{NOW, block_on};
 use vestibule_token_endpoint::{
-    AssertionAudience, AuthMethod, ClientSecret, EndpointKeys, EndpointSetup, EndpointUrls, EventKind,
-    GrantType, InvalidSetup, Pepper, Profile, SecretHash, TokenKey, preflight,
+    AssertionAudience, AuthMethod, ClientSecret, ClientState, EndpointKeys, EndpointSetup, EndpointUrls,
+    EventKind, GrantType, InvalidSetup, Pepper, Profile, SecretHash, TokenKey, preflight,
 };
 
 /// Does this at a laboratory of its own.
@@ -658,6 +658,11 @@ fn t33_the_scope_is_that_of_this_code_or_less() {
         assert_eq!(read.json["scope"], "read");
         let narrowed = at.send(at.redeem("web", &both).field("scope", "write unheard-of")).await;
         assert_eq!(narrowed.json["scope"], "write");
+        // Who asks for less by a word that there is not is not given all.
+        let both = at.code("web").await;
+        let misspelt = at.redeem("web", &both).field("scope", "redd");
+        assert_eq!(said(at, misspelt).await, "400 invalid_scope");
+        assert_eq!(said(at, at.redeem("web", &both)).await, "200", "and the code is not spent");
         // What nobody knows here is passed over at the authorization endpoint, and what was granted is said.
         let code = at.code_with("web", &[("scope", "user:email read groups")]).await;
         assert_eq!(at.send(at.redeem("web", &code)).await.json["scope"], "read");
@@ -1146,6 +1151,55 @@ fn t62_access_tokens_in_both_forms() {
         assert!(!at.is_active("opaque", &format!("{}{last}", &text[..text.len() - 1])).await);
         lab.later(Duration::from_secs(600));
         assert!(!at.is_active("opaque", text).await);
+    });
+}
+
+/// The other signature of ECDSA that verifies: (r, n - s).
+fn twin(jws: &str) -> String {
+    let (signed, signature) = jws.rsplit_once('.').unwrap();
+    let signature = base64url::decode(signature).unwrap();
+    let signature = p256::ecdsa::Signature::from_slice(&signature).unwrap();
+    let (r, s) = signature.split_scalars();
+    let twin = p256::ecdsa::Signature::from_scalars(r.to_bytes(), (-*s).to_bytes()).unwrap();
+    format!("{signed}.{}", base64url::encode(twin.to_bytes()))
+}
+
+#[test]
+fn t64_a_signed_token_that_was_taken_back_has_no_twin() {
+    in_lab(async |_, at| {
+        for revoke_the_twin in [false, true] {
+            let token = at.send(good(at)).await.text("access_token").to_owned();
+            let twin = twin(&token);
+            assert_ne!(twin, token);
+            for text in [&token, &twin] {
+                assert!(at.is_active("machine", text).await, "both verify");
+            }
+            let taken_back = if revoke_the_twin { &twin } else { &token };
+            let ask = at.by("machine", At::Revoke).field("token", taken_back);
+            assert_eq!(said(at, ask).await, "200");
+            for text in [&token, &twin] {
+                assert!(!at.is_active("machine", text).await, "{revoke_the_twin}");
+            }
+        }
+    });
+}
+
+#[test]
+fn t63_what_a_client_was_issued_ends_with_the_client() {
+    in_lab(async |lab, at| {
+        let signed = at.send(good(at)).await.text("access_token").to_owned();
+        let tokens = at.tokens("web").await;
+        assert!(at.is_active("web", &tokens.refresh).await && at.is_active("machine", &signed).await);
+        for id in ["machine", "web"] {
+            lab.change(id, |client| client.state = ClientState::Disabled);
+        }
+        // A resource that they are shown to is told so.
+        lab.change("api", |client| {
+            client.serves.insert(at.issuer().to_owned());
+        });
+        for token in [&signed, &tokens.access] {
+            assert!(!at.is_active("api", token).await);
+        }
     });
 }
 

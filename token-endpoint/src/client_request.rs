@@ -216,7 +216,9 @@ const RULES: FormRules =
     FormRules::DEFAULT.with_max_octets(ClientRequest::MAX_OCTETS).with_repeatable(&["resource", "audience"]);
 
 /// What is only ever sent in a body or a header field.
-const NEVER_IN_A_URL: [&str; 9] = [
+const NEVER_IN_A_URL: [&str; 11] = [
+    "actor_token",
+    "assertion",
     "client_secret",
     "client_assertion",
     "code",

@@ -108,7 +108,7 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// [`Denial::Unavailable`].
     pub async fn access_token(&self, text: &str) -> Result<Option<TokenFacts>, Denial> {
-        self.cx.endpoint.live_access_token(text, self.ports.store, self.cx.now).await
+        self.cx.endpoint.live_access_token(text, self.ports, self.cx.now).await
     }
 }
 

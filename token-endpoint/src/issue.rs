@@ -131,9 +131,10 @@ impl<'a> Deciding<'a> {
     /// server does not know are passed over, as they are when the person is asked.
     pub(crate) fn narrowed(&self, granted: &ScopeSet) -> Result<ScopeSet, Denial> {
         let Some(text) = self.form.value("scope") else { return Ok(granted.clone()) };
-        let asked: ScopeSet = text.parse().map_err(|_| Denial::ScopeSyntax)?;
-        let asked = self.known(&asked);
-        if !asked.is_subset_of(granted) {
+        let written: ScopeSet = text.parse().map_err(|_| Denial::ScopeSyntax)?;
+        let asked = self.known(&written);
+        // Who asks for less, and for nothing that there is, is not given all.
+        if !asked.is_subset_of(granted) || (asked.is_empty() && !written.is_empty()) {
             Err(Denial::ScopeTooWide)
         } else if asked.is_empty() {
             Ok(granted.clone())

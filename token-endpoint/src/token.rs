@@ -144,9 +144,10 @@ impl TokenHash {
         &self.0
     }
 
-    /// The hash of a signed text, which is its own name.
-    pub(crate) fn of_text(text: &str) -> Self {
-        Self(sha256(text))
+    /// The hash of a token that is a compact JWS and verifies: of what is signed. The signature is left out, since an ECDSA signature has a
+    /// twin that verifies as well, and what was taken back would have another name by it.
+    pub(crate) fn of_signed(jws: &str) -> Self {
+        Self(sha256(jws.rsplit_once('.').map_or(jws, |(signed, _)| signed)))
     }
 }
 

@@ -48,18 +48,19 @@ async fn exchange(asked: &Exchange<'_>) -> Result<Approved, Denial> {
     let actor = presented(asked, "actor_token", "actor_token_type").await?;
     let client = asked.client();
     let is_its_own = subject.client == client.id;
-    if !is_its_own && !subject.audience.iter().any(|place| client.serves.contains(place)) {
-        return Err(Denial::ExchangedToken(
-            "it is neither the client's own nor for a resource that it serves",
-        ));
-    }
-    if is_its_own && subject.proof_key.is_some() && subject.proof_key.as_ref() != asked.proof_key() {
-        return Err(Denial::ExchangedToken("it is bound to a key that was not shown"));
-    }
+    may_bring(asked, &subject)?;
 
     let mut actors = subject.actors;
+    let mut ends_by = subject.expires_at;
     match actor {
-        Some(actor) => actors.insert(0, actor.subject),
+        Some(actor) => {
+            may_bring(asked, &actor)?;
+            if !actor.actors.is_empty() {
+                return Err(Denial::ExchangedToken("who acts has to act for itself"));
+            }
+            ends_by = ends_by.min(actor.expires_at);
+            actors.insert(0, actor.subject);
+        }
         None if !is_its_own => actors.insert(0, client.id.as_str().to_owned()),
         None => {}
     }
@@ -70,9 +71,25 @@ async fn exchange(asked: &Exchange<'_>) -> Result<Approved, Denial> {
     approved.resources = resources(asked)?;
     approved.actors = actors;
     approved.grant = subject.grant;
-    approved.ends_by = Some(subject.expires_at);
+    approved.ends_by = Some(ends_by);
     approved.issued_token_type = Some(ACCESS_TOKEN);
     Ok(approved)
+}
+
+/// A client brings what was issued to it, with the key that it is bound to, and what was presented to it as a resource. Anything else it
+/// may have found.
+fn may_bring(asked: &Exchange<'_>, token: &TokenFacts) -> Result<(), Denial> {
+    let client = asked.client();
+    let is_its_own = token.client == client.id;
+    if !is_its_own && !token.audience.iter().any(|place| client.serves.contains(place)) {
+        return Err(Denial::ExchangedToken(
+            "it is neither the client's own nor for a resource that it serves",
+        ));
+    }
+    if is_its_own && token.proof_key.is_some() && token.proof_key.as_ref() != asked.proof_key() {
+        return Err(Denial::ExchangedToken("it is bound to a key that was not shown"));
+    }
+    Ok(())
 }
 
 /// One of the two tokens with its type: both are there, or neither (section 2.1).

@@ -52,8 +52,16 @@ impl Named {
         cells.range(first..).take_while(|((of, _), _)| of == name).map(|(_, cell)| Arc::clone(cell)).collect()
     }
 
+    /// All of them, to be looked at with no lock held.
+    fn all(&self) -> Vec<((String, GrantId), Arc<Cell>)> {
+        lock(&self.0).iter().map(|(name, cell)| (name.clone(), Arc::clone(cell))).collect()
+    }
+
     fn retain(&self, keep: impl Fn(&Arc<Cell>) -> bool) {
-        lock(&self.0).retain(|_, cell| keep(cell));
+        let all = self.all();
+        let gone: Vec<_> = all.into_iter().filter(|(_, cell)| !keep(cell)).map(|(name, _)| name).collect();
+        let mut cells = lock(&self.0);
+        gone.iter().for_each(|name| drop(cells.remove(name)));
     }
 }
 
@@ -171,21 +179,20 @@ impl Issued {
 
     /// Ends every grant of a client that is taken away.
     pub(super) fn end_all_of_client(&self, id: &str) {
-        self.by_subject.retain(|cell| {
+        for (_, cell) in self.by_subject.all() {
             let mut state = lock(&cell.0);
             if state.grant.client.as_str() == id {
                 state.ended.get_or_insert(EndReason::ByOperator);
             }
-            true
-        });
+        }
     }
 
     /// Throws away what has expired, and says how much.
     pub(super) fn sweep(&self, now: UnixTime) -> u64 {
         let lives = |cell: &Arc<Cell>| lock(&cell.0).lives(now);
-        let cells = self.codes.retain(|_, cell| lives(cell))
-            + self.refresh.retain(|_, cell| lives(cell))
-            + self.grants.retain(|_, cell| lives(cell));
+        let cells = self.codes.retain_judged(lives)
+            + self.refresh.retain_judged(lives)
+            + self.grants.retain_judged(lives);
         let tokens = self.access.retain(|_, access| access.token.facts.expires_at > now);
         let revoked = self.revoked.retain(|_, until| *until > now);
         let pushed = self.pushed.retain(|_, request| request.expires_at > now);

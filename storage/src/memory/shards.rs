@@ -52,7 +52,25 @@ impl<K: Ord + Spread, V> Shards<K, V> {
         self.part(key).remove(key)
     }
 
-    /// Keeps the entries that this says, one part at a time.
+    /// Keeps the entries that this says, one part at a time. It is asked with no lock held, so that it may take one itself.
+    pub(super) fn retain_judged(&self, keep: impl Fn(&V) -> bool) -> u64
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let mut removed = 0;
+        for part in &self.parts {
+            let all: Vec<(K, V)> =
+                lock(part).iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            let gone: Vec<K> =
+                all.into_iter().filter(|(_, value)| !keep(value)).map(|(key, _)| key).collect();
+            let mut part = lock(part);
+            removed += gone.iter().filter(|key| part.remove(key).is_some()).count() as u64;
+        }
+        removed
+    }
+
+    /// Keeps the entries that this says, one part at a time. It must take no lock.
     pub(super) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> u64 {
         let mut removed = 0;
         for part in &self.parts {

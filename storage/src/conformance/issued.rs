@@ -21,7 +21,7 @@ use super::{Broken, NOW};
 
 pub use codes::codes;
 pub use devices::devices;
-pub use refresh::refresh_tokens;
+pub use refresh::{busy_grant, refresh_tokens};
 pub use tokens::access_tokens;
 
 /// How many try one act at once.

@@ -56,6 +56,7 @@ async fn keeps_the_contract() {
     let Opened { flows, sessions, web_sessions, key_ring, housekeeping, accounts, clients, issued, .. } =
         open_at(&folder.file("store.db")).await;
     conformance::accounts(accounts, [7; 32]).await.unwrap();
+    conformance::busy_grant(issued.clone(), housekeeping.clone(), [8; 32]).await.unwrap();
     conformance::flows(flows.clone(), [1; 32]).await.unwrap();
     conformance::sessions(sessions.clone(), [1; 32]).await.unwrap();
     conformance::leases(sessions.clone(), [2; 32]).await.unwrap();

@@ -1,14 +1,17 @@
 //! Refresh tokens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use vestibule_oauth_core::Seed;
+use vestibule_oauth_core::{Seed, StoreUnavailable};
 use vestibule_token_endpoint::{
-    EndReason, Grant, OpaqueToken, Replaced, Rotated, Rotation, SealedSuccessor, Store, StoredRefreshToken,
+    EndReason, Grant, OpaqueToken, Redeemed, Replaced, Rotated, Rotation, SealedSuccessor, Store,
+    StoredRefreshToken,
 };
 
 use super::super::{Broken, NOW, count, done, hold};
 use super::{Names, RACERS, issuance, later, race};
+use crate::housekeeping::Housekeeping;
 
 /// Holds a store of refresh tokens to its contract.
 ///
@@ -132,6 +135,42 @@ async fn ending(store: &Arc<dyn Store>, names: &Names) -> Result<(), Broken> {
 }
 
 /// One token for another.
+/// Replaces the token of one grant a thousand times while the store is swept without a pause: an act and a sweep that each held what the
+/// other waits for would stand still for ever.
+///
+/// # Errors
+/// [`Broken`]: the first rule that the store does not keep.
+pub async fn busy_grant(
+    store: Arc<dyn Store>,
+    housekeeping: Arc<dyn Housekeeping>,
+    entropy: [u8; 32],
+) -> Result<(), Broken> {
+    let rule = "a grant is used while the store is swept";
+    let names = Names::new(Seed::from_entropy(entropy));
+    let code = names.code("code")?;
+    let mut new = issuance(&code.grant);
+    new.refresh = Some(names.refresh("token 0", &new.grant));
+    let grant = new.grant.clone();
+    done(rule, store.issue_code(code.clone(), None).await)?;
+    hold(rule, done(rule, store.redeem_code(code.hash, new, NOW).await)?, &Redeemed::Redeemed)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let (until, sweeps) = (Arc::clone(&over), housekeeping);
+    let sweeping = tokio::spawn(async move {
+        while !until.load(Ordering::Relaxed) {
+            sweeps.sweep(NOW).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok::<(), StoreUnavailable>(())
+    });
+    for n in 0..1000 {
+        let next = rotation(&names, &grant, &format!("token {n}"), &format!("token {}", n + 1))?;
+        hold(rule, done(rule, store.rotate_refresh(next).await)?, &Rotated::Rotated)?;
+        tokio::task::yield_now().await;
+    }
+    over.store(true, Ordering::Relaxed);
+    done(rule, sweeping.await.map_err(|error| Broken::new(rule, error))?)
+}
+
 fn rotation(names: &Names, grant: &Grant, old: &str, next: &str) -> Result<Rotation, Broken> {
     let (old, next_token): (OpaqueToken, OpaqueToken) = (names.refresh_token(old), names.refresh_token(next));
     let sealed = SealedSuccessor::seal(&next_token, &old);

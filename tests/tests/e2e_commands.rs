@@ -231,16 +231,29 @@ async fn keys_are_listed_by_name_and_never_shown() {
         let all = listed_again.lines().filter(|line| line.starts_with(purpose)).count();
         assert_eq!(all, 2, "{purpose} in {listed_again}");
     }
-    assert_eq!((count("in use"), count("older")), (5, 5), "{listed_again}");
+    // What is new is published, and opened with, before it is used.
+    assert_eq!((count(" in use "), count(" new ")), (5, 5), "{listed_again}");
     let secret = fs::read_to_string(folder.file("vestibule.secret")).unwrap();
     assert!(!listed_again.contains(secret.trim()));
     // A key that may be needed is not retired, whichever it is.
-    for line in listed_again.lines().filter(|line| line.starts_with("sign")) {
-        let id = line.split_whitespace().nth(1).unwrap();
-        let refused = run_vestibule(folder.path(), &["key", "retire", id]).await;
+    let id_of = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
+    let signs = |line: &&str| line.starts_with("sign") || line.starts_with("token");
+    for id in listed_again.lines().filter(signs).map(id_of) {
+        let refused = run_vestibule(folder.path(), &["key", "retire", &id]).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("half an hour"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("minutes") && refused.stderr.contains("--compromised"),
+            "{}",
+            refused.stderr
+        );
     }
+    // One that somebody else has goes at once; the newest stays, or there would be none.
+    let tokens: Vec<_> = listed_again.lines().filter(|line| line.starts_with("token")).map(id_of).collect();
+    let retire = async |id: &str| run_vestibule(folder.path(), &["key", "retire", id, "--compromised"]).await;
+    assert_eq!(retire(&tokens[1]).await.code, Some(0));
+    assert_eq!(retire(&tokens[0]).await.code, Some(1));
+    let left = run_vestibule(folder.path(), &["key", "list"]).await.stdout;
+    assert!(left.contains(&tokens[0]) && !left.contains(&tokens[1]), "{left}");
     let unknown = run_vestibule(folder.path(), &["key", "retire", "nothing"]).await;
     assert!(unknown.stderr.contains("key list"), "{unknown:?}");
 }

@@ -402,7 +402,7 @@ impl App {
 
     /// Waits until everything that must come to its end has; see [`LoginService::at_rest`].
     pub async fn at_rest(&self) {
-        self.login.at_rest().await;
+        tokio::join!(self.login.at_rest(), self.oauth.at_rest());
     }
 
     /// Who is signed in with the browser that asks.

@@ -14,11 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, RETRY_AFTER};
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Extensions, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use thiserror::Error;
+use tokio_util::task::TaskTracker;
 use url::Url;
 use vestibule_oauth_core::{InvalidIssuer, Issuer, ScopeSet, Transport, UnixTime};
 use vestibule_token_endpoint::{
@@ -78,6 +79,7 @@ struct Inner {
     store: Arc<dyn Store>,
     failures: Failures,
     strangers: Buckets<IpAddr>,
+    tasks: TaskTracker,
 }
 
 /// The paths below the origin.
@@ -119,7 +121,8 @@ impl OauthService {
         let endpoint = Endpoint::new(endpoint, parts.keys).map_err(OauthSetupError::Endpoint)?;
         let (clients, store) = (parts.clients, parts.store);
         let strangers = Buckets::new(KEPT_BURST, REFILL);
-        Ok(Self(Arc::new(Inner { endpoint, clients, store, failures: Failures::new(), strangers })))
+        let (failures, tasks) = (Failures::new(), TaskTracker::new());
+        Ok(Self(Arc::new(Inner { endpoint, clients, store, failures, strangers, tasks })))
     }
 
     /// The server itself.
@@ -130,6 +133,12 @@ impl OauthService {
     /// Its ports.
     pub fn ports(&self) -> Ports<'_> {
         Ports { clients: &*self.0.clients, store: &*self.0.store }
+    }
+
+    /// Waits until every request that was begun has ended: to be called before the process stops, once no new request comes.
+    pub async fn at_rest(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     /// Whether it answers at this path.
@@ -186,8 +195,7 @@ impl OauthService {
             Ok(request) => request,
             Err(refusal) => return *refusal,
         };
-        let (endpoint, ports) = (&self.0.endpoint, self.ports());
-        let (entropy, now) = (Entropy::new(ambient::octets()), ambient::now());
+        let now = ambient::now();
         if let Err(empty) = self.0.failures.may_try(request.extensions(), now) {
             return too_many(TOO_MANY_FAILED, empty);
         }
@@ -196,12 +204,22 @@ impl OauthService {
         {
             return too_many("too many requests were begun from this address; wait", empty);
         }
+        // What was begun is ended, whoever goes away: a replay that was found out ends its grant, and a failure is counted.
+        let service = self.clone();
+        let answering = self.0.tasks.spawn(async move { service.answer(&request, now).await });
+        answering.await.unwrap_or_else(|_| {
+            machine_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "something broke here")
+        })
+    }
+
+    async fn answer(&self, request: &Request<Bytes>, now: UnixTime) -> Response<Bytes> {
+        let (endpoint, ports, entropy) = (&self.0.endpoint, self.ports(), Entropy::new(ambient::octets()));
         let answer = match request.uri().path() {
-            path::TOKEN => endpoint.token(&request, &entropy, now, ports).await,
-            path::PAR => endpoint.push(&request, &entropy, now, ports).await,
-            path::REVOKE => endpoint.revoke(&request, now, ports).await,
-            path::INTROSPECT => endpoint.introspect(&request, now, ports).await,
-            _ => endpoint.authorize_device(&request, &entropy, now, ports).await,
+            path::TOKEN => endpoint.token(request, &entropy, now, ports).await,
+            path::PAR => endpoint.push(request, &entropy, now, ports).await,
+            path::REVOKE => endpoint.revoke(request, now, ports).await,
+            path::INTROSPECT => endpoint.introspect(request, now, ports).await,
+            _ => endpoint.authorize_device(request, &entropy, now, ports).await,
         };
         self.told(answer, request.extensions(), now)
     }
@@ -218,7 +236,15 @@ impl OauthService {
                 slowed = self.0.failures.count(event, extensions, now).err().or(slowed);
             }
         }
-        slowed.map_or(response, |empty| too_many(TOO_MANY_FAILED, empty))
+        let Some(empty) = slowed else { return response };
+        let mut told = too_many(TOO_MANY_FAILED, empty);
+        // What it needs to know for the next time, it needs all the same.
+        for name in ["dpop-nonce", "www-authenticate"] {
+            if let Some(value) = response.headers().get(name) {
+                told.headers_mut().insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+        told
     }
 
     /// Leave to have a request kept that anybody could have sent: an authorization request that a browser brings, and what a public client
@@ -245,8 +271,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    let refuse =
-        |status, sentence: &str| Box::new(respond::error_answer(status, "invalid_request", sentence));
+    let refuse = |status, sentence: &str| Box::new(machine_error(status, "invalid_request", sentence));
     match arrive(body, ClientRequest::MAX_OCTETS).await {
         Ok(body) => Ok(Request::from_parts(parts, body)),
         Err(NotArrived::TooLarge) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")),
@@ -336,10 +361,22 @@ impl Failures {
 
 /// The answer to one request too many ([RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)).
 fn too_many(sentence: &str, empty: Empty) -> Response<Bytes> {
-    let mut response = respond::error_answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", sentence);
-    let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from(empty.retry_after.as_secs().max(1)));
-    headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
+    let mut response = machine_error(StatusCode::TOO_MANY_REQUESTS, "rate_limited", sentence);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(empty.retry_after.as_secs().max(1)));
+    response
+}
+
+/// An error that is not the endpoint's own, with the header fields that every answer of it has (T57 to T59).
+fn machine_error(status: StatusCode, code: &str, sentence: &str) -> Response<Bytes> {
+    let mut response = respond::error_answer(status, code, sentence);
+    let fields = [
+        ("access-control-allow-origin", "*"),
+        ("access-control-expose-headers", "DPoP-Nonce, WWW-Authenticate, Retry-After"),
+        ("pragma", "no-cache"),
+    ];
+    for (name, value) in fields {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     response
 }
 

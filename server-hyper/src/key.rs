@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use vestibule_storage::{
-    KeyPurpose, KeyRing, MasterSecret, Retired, RingKey, TAKEN_UP_WITHIN, rotate_ring_key,
+    KeyPurpose, KeyRing, MasterSecret, Retired, RingKey, TAKEN_UP_WITHIN, reseal_ring, rotate_ring_key,
 };
 
 use crate::config::{RetireArgs, StoreArgs};
@@ -65,6 +65,12 @@ pub(crate) async fn rotate(args: &StoreArgs) -> Result<ExitCode, Failed> {
         getrandom::fill(&mut entropy)?;
         let id = rotate_ring_key(&*store.key_ring, &master, purpose, entropy, now()).await?;
         writeln!(out, "{:<5} {id}", purpose.as_str())?;
+    }
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    match reseal_ring(&*store.key_ring, &master, entropy).await? {
+        0 => {}
+        keys => writeln!(out, "{keys} older keys are sealed under the first line of the secret file now")?,
     }
     writeln!(
         out,

@@ -73,6 +73,11 @@ async fn run_server(args: &ServeArgs) -> Result<(), Failed> {
         TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
     let public_url = public_url(args, listener.local_addr()?.port())?;
     let store = open_or_make_store(&args.store).await?;
+    if matches!(args.store.store, StoreUrl::Memory) {
+        tracing::warn!(
+            "the store is in memory: everybody is signed out, and every app's access gone, when this server ends"
+        );
+    }
     let app = App::new(setup(args, &config, public_url, store)?)?;
     Ok(serve::serve(listener, Arc::new(app), args.client_address_header.clone()).await?)
 }

@@ -299,6 +299,12 @@ pub trait KeyRingStore: Send + Sync {
     /// [`StoreUnavailable`]: nothing was added.
     fn begin<'a>(&'a self, first: Vec<SealedKey>) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>>;
 
+    /// Puts a key in place of the one of this name, in its place among the others: the same key, sealed anew. Says whether there is one.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`]: nothing was changed.
+    fn reseal<'a>(&'a self, key: SealedKey) -> BoxFuture<'a, Result<bool, StoreUnavailable>>;
+
     /// Throws a key away, unless a session needs it ([`ClientKeyUses::of`]). What it sealed, and was not sealed again since,
     /// is lost with it; what it signed no longer verifies.
     ///
@@ -427,6 +433,31 @@ pub async fn rotate_ring_key(
     Ok(key.id)
 }
 
+/// Seals the keys of a ring anew that are sealed under an older line of the secret file than its first, and says how many they were. After
+/// that the older lines can go.
+///
+/// `entropy` is drawn afresh for every call.
+///
+/// # Errors
+/// [`KeyRingError`]: some may be sealed anew, the others are as they were, and all open as before.
+pub async fn reseal_ring(
+    store: &dyn KeyRingStore,
+    master: &MasterSecret,
+    entropy: [u8; 32],
+) -> Result<usize, KeyRingError> {
+    let (rows, seed) = (store.list().await.map_err(KeyRingError::Store)?, Seed::from_entropy(entropy));
+    let keys = master.keys_for(SEAL_PURPOSE);
+    let mut resealed = 0;
+    for row in rows.iter().filter(|row| keys.is_outdated(&row.sealed)) {
+        // A key of a later version is that version's to seal.
+        let Ok(purpose) = row.purpose.parse::<KeyPurpose>() else { continue };
+        let key = row.open(purpose, master)?;
+        let sealed = key.seal(master, nonce(&seed.child(&row.id))).map_err(KeyRingError::Seal)?;
+        resealed += usize::from(store.reseal(sealed).await.map_err(KeyRingError::Store)?);
+    }
+    Ok(resealed)
+}
+
 fn nonce(seed: &Seed) -> [u8; 24] {
     let mut nonce = [0; 24];
     for (to, from) in nonce.iter_mut().zip(seed.derive("nonce")) {
@@ -511,6 +542,30 @@ mod tests {
             let error = KeyRing::open(&[row], &master(1)).unwrap_err();
             assert_eq!(error, KeyRingError::Broken { id: "a".to_owned() });
         }
+    }
+
+    #[tokio::test]
+    async fn the_master_secret_is_replaced_line_by_line() {
+        let store = MemoryStore::new();
+        let (_, old) = MasterSecret::generate([1; 32]);
+        let (_, new) = MasterSecret::generate([2; 32]);
+        let read = |text: &str| MasterSecret::parse(text).unwrap();
+        let before = open_or_create_ring(&store, &read(old.expose()), [1; 32], NOW).await.unwrap();
+        let both = read(&format!("{}{}", new.expose(), old.expose()));
+        assert!(load_ring(&store, &read(new.expose())).await.is_err(), "sealed under the old line alone");
+        assert_eq!(reseal_ring(&store, &both, [3; 32]).await.unwrap(), KeyPurpose::ALL.len());
+        assert_eq!(reseal_ring(&store, &both, [4; 32]).await.unwrap(), 0);
+        let after = load_ring(&store, &read(new.expose())).await.unwrap();
+        for purpose in KeyPurpose::ALL {
+            assert_eq!(ids(&after, purpose), ids(&before, purpose));
+        }
+        assert!(
+            after
+                .seal_keys(NOW)
+                .open(&before.seal_keys(NOW).seal(b"text", b"", [3; 24]).unwrap(), b"")
+                .is_ok()
+        );
+        assert!(load_ring(&store, &read(old.expose())).await.is_err());
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ pub use client_store::{ClientAdded, ClientStore, ClientUpdated};
 pub use housekeeping::{Housekeeping, SWEEP_ROWS, Swept, UNUSED_AFTER};
 pub use key_ring::{
     ClientKeyUses, KeyPurpose, KeyRing, KeyRingError, KeyRingStore, Retired, RingKey, SealedKey, SigningKey,
-    TAKEN_UP_WITHIN, UnknownKeyPurpose, load_ring, open_or_create_ring, rotate_ring_key,
+    TAKEN_UP_WITHIN, UnknownKeyPurpose, load_ring, open_or_create_ring, reseal_ring, rotate_ring_key,
 };
 pub use limits::{
     CLIENT_OCTETS, FLOW_OCTETS, IDENTITIES_PER_ACCOUNT, IDENTITY_OCTETS, ISSUED_OCTETS, PENDING_FLOWS,

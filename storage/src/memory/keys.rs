@@ -54,6 +54,16 @@ impl KeyRingStore for MemoryStore {
         })
     }
 
+    fn reseal<'a>(&'a self, key: SealedKey) -> BoxFuture<'a, Result<bool, StoreUnavailable>> {
+        Box::pin(async move {
+            let mut keys = lock(&self.keys);
+            let Some(known) = keys.all.iter_mut().find(|known| known.id == key.id) else { return Ok(false) };
+            known.sealed = key.sealed;
+            keys.version += 1;
+            Ok(true)
+        })
+    }
+
     fn begin<'a>(&'a self, first: Vec<SealedKey>) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>> {
         Box::pin(async move {
             let mut keys = lock(&self.keys);

@@ -37,6 +37,17 @@ impl KeyRingStore for SqliteStore {
         }))
     }
 
+    fn reseal<'a>(&'a self, key: SealedKey) -> BoxFuture<'a, Result<bool, StoreUnavailable>> {
+        Box::pin(async move {
+            let act = move |connection: &Connection| {
+                connection
+                    .prepare_cached("UPDATE keys SET sealed = ? WHERE id = ?")?
+                    .execute(params![key.sealed, key.id])
+            };
+            Ok(self.writer.write(act).await? == 1)
+        })
+    }
+
     fn begin<'a>(&'a self, first: Vec<SealedKey>) -> BoxFuture<'a, Result<Vec<SealedKey>, StoreUnavailable>> {
         Box::pin(self.writer.write(move |connection| {
             let mut statement = connection.prepare_cached(

@@ -181,13 +181,14 @@ impl App {
             return whole(elsewhere);
         }
         match (&method, path.as_str()) {
-            (_, login) if self.login.serves(login) => self.login.handle(request).await.map(Body::streamed),
-            (&Method::GET, "/") => whole(self.home(request.into_parts().0).await),
-            (&Method::GET, "/session") => whole(self.session(&request.into_parts().0).await),
-            (&Method::POST, "/logout") => whole(self.logout(request.into_parts().0).await),
+            // Programs ask most often.
             (_, machine) if OauthService::serves(machine) => {
                 self.oauth.handle(request).await.map(Body::streamed)
             }
+            (&Method::GET, "/") => whole(self.home(request.into_parts().0).await),
+            (&Method::GET, "/session") => whole(self.session(&request.into_parts().0).await),
+            (&Method::POST, "/logout") => whole(self.logout(request.into_parts().0).await),
+            (_, login) if self.login.serves(login) => self.login.handle(request).await.map(Body::streamed),
             (&Method::GET, path::AUTHORIZE) => whole(self.authorize(request.into_parts().0).await),
             (&Method::POST, path::AUTHORIZE) => whole(self.authorize_form(request).await),
             (&Method::GET, path::DEVICE) => whole(self.device(request.into_parts().0).await),

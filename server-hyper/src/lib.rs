@@ -13,6 +13,7 @@ mod app;
 mod authorize;
 mod body;
 mod buckets;
+mod carried_out;
 mod clients;
 mod connections;
 mod device;

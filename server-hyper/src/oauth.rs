@@ -30,6 +30,7 @@ use vestibule_token_endpoint::{
 use crate::ambient;
 use crate::arrival::{NotArrived, arrive};
 use crate::buckets::{Buckets, ClientAddress, Empty};
+use crate::carried_out::CarriedOut;
 use crate::respond;
 
 /// What the service has to know of the application.
@@ -206,10 +207,8 @@ impl OauthService {
         }
         // What was begun is ended, whoever goes away: a replay that was found out ends its grant, and a failure is counted.
         let service = self.clone();
-        let answering = self.0.tasks.spawn(async move { service.answer(&request, now).await });
-        answering.await.unwrap_or_else(|_| {
-            machine_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "something broke here")
-        })
+        let answering = async move { service.answer(&request, now).await };
+        CarriedOut::new(answering, self.0.tasks.clone()).await
     }
 
     async fn answer(&self, request: &Request<Bytes>, now: UnixTime) -> Response<Bytes> {

@@ -151,11 +151,16 @@ impl Kept {
             promise.access.iter().map(|access| match OpaqueToken::parse(TokenKind::Access, &access.text) {
                 Some(token) => !ended && block_on(store.access_token(token.hash())).unwrap().is_none(),
                 None => {
-                    let name = TokenHash::from_octets(Sha256::digest(&access.text).into());
+                    let name = TokenHash::from_octets(Sha256::digest(signed(&access.text)).into());
                     block_on(store.is_revoked(name)).unwrap() == Revoked::Yes
                 }
             });
         let (refresh, taken_back) = (refresh.collect(), taken_back.collect());
         Self { redeemed, ended, key, ends: grant.expires_at.as_secs(), refresh, taken_back }
     }
+}
+
+/// What of a compact JWS is signed: its name, since its signature has a twin.
+fn signed(jws: &str) -> &str {
+    jws.rsplit_once('.').map_or(jws, |(signed, _)| signed)
 }

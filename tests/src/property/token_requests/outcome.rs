@@ -35,7 +35,7 @@ impl World {
                 if CLIENTS[client].id == "bound" && key.is_none() {
                     return never("400 invalid_dpop_proof");
                 }
-                if scope == 2 {
+                if matches!(scope, 2 | 4) {
                     return never("400 invalid_scope");
                 }
                 if let Some(at) = promise.redeemed {
@@ -64,7 +64,7 @@ impl World {
                 if promise.key.is_some() && promise.key != key {
                     return never(INVALID_GRANT);
                 }
-                if scope == 2 {
+                if matches!(scope, 2 | 4) {
                     return never("400 invalid_scope");
                 }
                 if promise.ends <= now {

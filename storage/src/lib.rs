@@ -1,4 +1,4 @@
-//! Stores behind the ports that the crates below declare: in memory, and in SQLite. Pending logins, sessions at people's
+//! Stores behind the ports that the crates below declare: in memory, in SQLite, and in PostgreSQL. Pending logins, sessions at people's
 //! servers, sessions at this one, and the server's own keys each have a port; a store is one value that gives them all.
 //! What is secret is sealed before it reaches the disk, under keys that are themselves sealed under one master secret.
 //!
@@ -31,7 +31,7 @@
 //!
 //! No record is larger than [`FLOW_OCTETS`], [`SESSION_OCTETS`] or [`WEB_SESSION_OCTETS`] says: a larger one is refused, with
 //! `StoreUnavailable` that says so, and trying again does not help. Beyond a number of pending logins, the one that
-//! expires first makes room: 10 000 in memory, [`PENDING_FLOWS`] in SQLite. The sessions of one person beyond
+//! expires first makes room: 10 000 in memory, [`PENDING_FLOWS`] in SQLite and, give or take a thousand for each node, in PostgreSQL. The sessions of one person beyond
 //! [`SESSIONS_PER_PERSON`] are named by [`Housekeeping::surplus`], to be ended by whoever can give their tokens back.
 //!
 //! # What a stolen database file tells
@@ -43,13 +43,14 @@
 //!
 //! # What is not here
 //!
-//! PostgreSQL, copies taken while the server runs, and more than one reader of an SQLite file at a time. Not in a store at
-//! all: the clock, and the decision what a session is good for.
+//! Copies of a PostgreSQL database, which has tools of its own for that. Not in a store at all: the clock, and the decision what a session is
+//! good for.
 //!
 //! # Features
 //!
 //! - `conformance` (off): the module `conformance`, which holds any store to the contract of its ports. It brings tokio's
 //!   runtime, which the library itself does without.
+//! - `postgres` (off): the store in PostgreSQL, for several nodes. It brings tokio's runtime, and rustls.
 
 mod accounts;
 mod client_store;
@@ -60,6 +61,9 @@ mod limits;
 mod master_secret;
 mod memory;
 mod opened;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod record;
 mod ring_watch;
 mod session_seal;
 mod sqlite;
@@ -85,6 +89,8 @@ pub use limits::{
 pub use master_secret::{InvalidMasterSecret, MasterSecret, SecretFileError};
 pub use memory::MemoryStore;
 pub use opened::{OpenError, Opened, open};
+#[cfg(feature = "postgres")]
+pub use postgres::{InvalidPostgresUrl, PostgresError, PostgresSessions, PostgresStore, PostgresUrl};
 pub use ring_watch::RingWatch;
 pub use sqlite::{SqliteError, SqliteSessions, SqliteStore};
 pub use store_url::{InvalidStoreUrl, StoreUrl};

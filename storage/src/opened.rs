@@ -16,12 +16,14 @@ use crate::housekeeping::Housekeeping;
 use crate::key_ring::{KeyRing, KeyRingError, KeyRingStore, open_or_create_ring};
 use crate::master_secret::MasterSecret;
 use crate::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+use crate::postgres::{PostgresError, PostgresSessions, PostgresStore};
 use crate::ring_watch::RingWatch;
 use crate::sqlite::{SqliteError, SqliteSessions, SqliteStore};
 use crate::store_url::StoreUrl;
 use crate::web_session::WebSessionStore;
 
-/// Opens the store at `url`, made if it is not there, and its key ring, made if it has none.
+/// Opens the store at `url`, made if it is not there, and its key ring, made if it has none. A PostgreSQL database must be there.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -47,6 +49,24 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
             let store = SqliteStore::open(path).await.map_err(OpenError::Sqlite)?;
             let (watch, ring) = open_ring(Arc::new(store.clone()), master, now).await?;
             let sessions = SqliteSessions::new(store.clone(), master.clone(), &ring, now);
+            Ok(Opened {
+                ring_watch: Arc::new(watch.telling(sessions.seal())),
+                sessions: Arc::new(sessions),
+                flows: Arc::new(store.clone()),
+                web_sessions: Arc::new(store.clone()),
+                key_ring: Arc::new(store.clone()),
+                accounts: Arc::new(store.clone()),
+                clients: Arc::new(store.clone()),
+                issued: Arc::new(store.clone()),
+                housekeeping: Arc::new(store),
+                ring,
+            })
+        }
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => {
+            let store = PostgresStore::open(url).await.map_err(OpenError::Postgres)?;
+            let (watch, ring) = open_ring(Arc::new(store.clone()), master, now).await?;
+            let sessions = PostgresSessions::new(store.clone(), master.clone(), &ring, now);
             Ok(Opened {
                 ring_watch: Arc::new(watch.telling(sessions.seal())),
                 sessions: Arc::new(sessions),
@@ -112,6 +132,10 @@ pub enum OpenError {
     /// The database cannot be used.
     #[error(transparent)]
     Sqlite(SqliteError),
+    /// The PostgreSQL database cannot be used.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(PostgresError),
     /// The key ring cannot be used.
     #[error(transparent)]
     KeyRing(KeyRingError),

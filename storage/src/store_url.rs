@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Where a store is, as `--store` says it: `sqlite:PATH` or `memory:`.
+#[cfg(feature = "postgres")]
+use crate::postgres::{InvalidPostgresUrl, PostgresUrl};
+
+/// Where a store is, as `--store` says it: `sqlite:PATH`, `postgres://…` or `memory:`.
 ///
 /// ```
 /// use std::path::Path;
@@ -23,6 +26,9 @@ pub enum StoreUrl {
     Memory,
     /// In a file, for one machine.
     Sqlite(PathBuf),
+    /// In a PostgreSQL database, for several nodes.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresUrl),
 }
 
 impl FromStr for StoreUrl {
@@ -34,7 +40,10 @@ impl FromStr for StoreUrl {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(InvalidStoreUrl::Memory),
             "sqlite" => sqlite_path(rest).map(|path| Self::Sqlite(path.into())),
-            "postgres" | "postgresql" => Err(InvalidStoreUrl::Postgres),
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => text.parse().map(Self::Postgres).map_err(InvalidStoreUrl::Postgres),
+            #[cfg(not(feature = "postgres"))]
+            "postgres" | "postgresql" => Err(InvalidStoreUrl::NoPostgres),
             _ => Err(InvalidStoreUrl::Scheme),
         }
     }
@@ -60,6 +69,8 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -68,12 +79,19 @@ impl fmt::Display for StoreUrl {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum InvalidStoreUrl {
-    /// Neither `sqlite:` nor `memory:`.
-    #[error("store must begin with sqlite: or memory:")]
+    /// Neither `sqlite:` nor `postgres:` nor `memory:`.
+    #[error("store must begin with sqlite:, postgres: or memory:")]
     Scheme,
-    /// PostgreSQL is not there yet.
-    #[error("store on PostgreSQL comes with a later version; this one has sqlite:PATH and memory:")]
-    Postgres,
+    /// It does not say where the database is.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(InvalidPostgresUrl),
+    /// It was built without PostgreSQL.
+    #[cfg(not(feature = "postgres"))]
+    #[error(
+        "store on PostgreSQL takes a build with the feature `postgres`; this one has sqlite:PATH and memory:"
+    )]
+    NoPostgres,
     /// Something follows `memory:`.
     #[error("store memory: takes nothing after the colon")]
     Memory,
@@ -114,8 +132,10 @@ mod tests {
             ("", InvalidStoreUrl::Scheme),
             ("vestibule.db", InvalidStoreUrl::Scheme),
             ("mysql://u:hunter2@db/v", InvalidStoreUrl::Scheme),
-            ("postgres://u:hunter2@db/v", InvalidStoreUrl::Postgres),
-            ("postgresql://u:hunter2@db/v", InvalidStoreUrl::Postgres),
+            #[cfg(feature = "postgres")]
+            ("postgres://u:hunter2@db", InvalidStoreUrl::Postgres(InvalidPostgresUrl::Database)),
+            #[cfg(not(feature = "postgres"))]
+            ("postgres://u:hunter2@db/v", InvalidStoreUrl::NoPostgres),
             ("memory:hunter2", InvalidStoreUrl::Memory),
             ("sqlite:", InvalidStoreUrl::SqlitePath),
             ("sqlite:a\0b", InvalidStoreUrl::SqlitePath),

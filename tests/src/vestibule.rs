@@ -127,6 +127,9 @@ impl VestibuleConfig {
 pub struct Vestibule {
     config: VestibuleConfig,
     state: State,
+    /// Where it listens.
+    listens: SocketAddr,
+    /// Where it is reached: there, or at a balancer.
     address: SocketAddr,
 }
 
@@ -155,10 +158,22 @@ impl Vestibule {
     /// When it ends first, with what it said on standard error; when its first line is not the one it owes.
     pub async fn try_start(config: VestibuleConfig) -> Result<Self, String> {
         let (program, address) = launch(&config).await?;
-        Ok(Self { config, state: State::Running(program), address })
+        Ok(Self { config, state: State::Running(program), listens: address, address })
     }
 
-    /// Where it listens.
+    /// The same server, reached through a balancer at this address from now on.
+    #[must_use]
+    pub const fn behind(mut self, balancer: SocketAddr) -> Self {
+        self.address = balancer;
+        self
+    }
+
+    /// Where it listens, whoever is in front of it.
+    pub const fn listens(&self) -> SocketAddr {
+        self.listens
+    }
+
+    /// Where it is reached.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -174,7 +189,7 @@ impl Vestibule {
         }
     }
 
-    /// The URL of a path of it, which begins with a slash, by plain HTTP at the address it listens on.
+    /// The URL of a path of it, which begins with a slash, by plain HTTP at the address where it is reached.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -292,9 +307,9 @@ impl Vestibule {
         if matches!(self.state, State::Running(_)) {
             self.terminate().await;
         }
-        self.config.listen = self.address.to_string();
-        let (program, address) = launch(&self.config).await.unwrap_or_else(|error| panic!("{error}"));
-        (self.state, self.address) = (State::Running(program), address);
+        self.config.listen = self.listens.to_string();
+        let (program, _) = launch(&self.config).await.unwrap_or_else(|error| panic!("{error}"));
+        self.state = State::Running(program);
     }
 
     /// Runs a subcommand, such as `client list`, in its folder and over its store.

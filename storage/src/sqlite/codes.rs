@@ -7,6 +7,7 @@ use vestibule_token_endpoint::{Code, CodeIssued, Issuance, PushedRequest, Redeem
 use super::grants::{NewGrant, grant_id};
 use super::{SqliteStore, to_column, to_time};
 use crate::housekeeping::SWEEP_ROWS;
+use crate::record;
 
 /// The most pushed requests that are kept; beyond them, the one that expires first makes room. Anybody's browser can bring one.
 const PUSHED: i64 = 50_000;
@@ -28,7 +29,7 @@ fn make_room(connection: &Connection) -> rusqlite::Result<()> {
 
 impl SqliteStore {
     pub(super) async fn push_request(&self, pushed: PushedRequest) -> Result<(), StoreUnavailable> {
-        let request = Self::written(&pushed.request)?;
+        let request = record::written(&pushed.request)?;
         self.writer
             .write(move |connection| {
                 make_room(connection)?;
@@ -70,7 +71,7 @@ impl SqliteStore {
         code: Code,
         answers: Option<TokenHash>,
     ) -> Result<CodeIssued, StoreUnavailable> {
-        let record = Self::written(&code)?;
+        let record = record::written(&code)?;
         self.writer
             .write(move |connection| {
                 if let Some(name) = answers {

@@ -11,6 +11,7 @@ use vestibule_token_endpoint::{
 
 use super::grants::NewGrant;
 use super::{SqliteStore, to_column, to_number, to_time};
+use crate::record;
 
 /// The most devices that wait at once; beyond them, none more can begin.
 const DEVICES: i64 = 50_000;
@@ -56,7 +57,7 @@ impl SqliteStore {
         device: Device,
         now: UnixTime,
     ) -> Result<DeviceBegun, StoreUnavailable> {
-        let record = Self::written(&device)?;
+        let record = record::written(&device)?;
         let full = self.unavailable("too many devices are waiting");
         let begun = self
             .writer
@@ -120,7 +121,7 @@ impl SqliteStore {
             DeviceDecision::Approve(grant) => ("approved", Some(grant)),
             DeviceDecision::Deny => ("denied", None),
         };
-        let record = grant.as_ref().map(Self::written).transpose()?;
+        let record = grant.as_ref().map(record::written).transpose()?;
         self.writer
             .write(move |connection| {
                 let noted = connection

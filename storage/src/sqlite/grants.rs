@@ -9,6 +9,7 @@ use vestibule_token_endpoint::{
 
 use super::tokens::NewAccess;
 use super::{SqliteStore, to_column, to_time};
+use crate::record;
 
 /// A grant about to begin, its records written already: what happens under the lock of the file is short.
 pub(super) struct NewGrant {
@@ -21,7 +22,7 @@ pub(super) struct NewGrant {
 impl NewGrant {
     pub(super) fn of(issuance: Issuance) -> Result<Self, StoreUnavailable> {
         let Issuance { grant, refresh, access } = issuance;
-        let record = SqliteStore::written(&grant)?;
+        let record = record::written(&grant)?;
         Ok(Self { grant, record, refresh, access: access.as_deref().map(NewAccess::of).transpose()? })
     }
 

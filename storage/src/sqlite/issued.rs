@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{
@@ -12,28 +11,17 @@ use vestibule_token_endpoint::{
 };
 
 use super::SqliteStore;
-use crate::limits;
+use crate::record;
 
 impl SqliteStore {
-    /// A record as it is written.
-    pub(super) fn written(record: &impl Serialize) -> Result<String, StoreUnavailable> {
-        let text = serde_json::to_string(record).map_err(|error| StoreUnavailable::new(error.to_string()))?;
-        limits::issued(&text)?;
-        Ok(text)
-    }
-
     /// A record as it was written.
     pub(super) fn read_record<T: DeserializeOwned>(&self, text: &str) -> Result<T, StoreUnavailable> {
-        serde_json::from_str(text).map_err(|_| self.unavailable("a record cannot be read by this version"))
+        record::read(text).map_err(|detail| self.unavailable(detail))
     }
 
     /// Why a grant has ended, as it is written.
     pub(super) fn read_reason(&self, text: Option<&str>) -> Result<Option<EndReason>, StoreUnavailable> {
-        let Some(text) = text else { return Ok(None) };
-        let known = EndReason::ALL.into_iter().find(|reason| reason.as_str() == text);
-        known
-            .map(Some)
-            .ok_or_else(|| self.unavailable("a grant has ended for a reason that this version does not know"))
+        record::read_reason(text).map_err(|detail| self.unavailable(detail))
     }
 }
 

@@ -7,6 +7,7 @@ use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{AccessToken, GrantId, Once, Revoked, TokenHash, TokenPut};
 
 use super::{SqliteStore, to_column};
+use crate::record;
 
 /// An access token about to be put in, its record written already.
 pub(super) struct NewAccess {
@@ -21,7 +22,7 @@ impl NewAccess {
         Ok(Self {
             hash: token.hash,
             grant: token.facts.grant,
-            record: SqliteStore::written(token)?,
+            record: record::written(token)?,
             expires_at: to_column(token.facts.expires_at.as_secs()),
         })
     }

@@ -49,8 +49,20 @@ impl Live {
     /// # Panics
     /// When one of the steps fails.
     pub async fn start_with(peers: &Peers, config: VestibuleConfig) -> Self {
-        let config = roster::files().iter().fold(config, |config, (name, text)| config.with_file(name, text));
-        let vestibule = Vestibule::start(config).await;
+        Self::at(peers, Vestibule::start(Self::config(config)).await).await
+    }
+
+    /// A configuration with the clients of the roster.
+    #[must_use]
+    pub fn config(config: VestibuleConfig) -> VestibuleConfig {
+        roster::files().iter().fold(config, |config, (name, text)| config.with_file(name, text))
+    }
+
+    /// Signs Alice in at a server that runs with the clients of the roster.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn at(peers: &Peers, vestibule: Vestibule) -> Self {
         let mut browser = Browser::new();
         vestibule.sign_in(&mut browser, peers, peers.alice()).await;
         for client in roster::clients() {

@@ -1,0 +1,97 @@
+//! The store in PostgreSQL: the suite that every store passes, on a server of the test's own.
+
+use std::sync::Arc;
+
+use vestibule_oauth_core::UnixTime;
+use vestibule_storage::{MasterSecret, OpenError, Opened, PostgresError, StoreUrl, conformance, open};
+use vestibule_tests::Postgres;
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+fn master() -> MasterSecret {
+    MasterSecret::generate([0xa5; 32]).0
+}
+
+async fn open_at(url: &str) -> Result<Opened, OpenError> {
+    open(&url.parse::<StoreUrl>().unwrap(), &master(), NOW).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_the_contract() {
+    let postgres = Postgres::start();
+    let keys = open_at(&postgres.database("keys")).await.unwrap();
+    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, accounts, clients, issued, .. } =
+        open_at(&postgres.database("store")).await.unwrap();
+    // The ring that was begun when it was opened is in the way of a suite that begins one.
+    postgres.ask("keys", "DELETE FROM keys");
+    conformance::key_ring(keys.key_ring, [1; 32]).await.unwrap();
+    conformance::accounts(accounts, [7; 32]).await.unwrap();
+    conformance::busy_grant(issued.clone(), housekeeping.clone(), [8; 32]).await.unwrap();
+    conformance::flows(flows.clone(), [1; 32]).await.unwrap();
+    conformance::sessions(sessions.clone(), [1; 32]).await.unwrap();
+    conformance::leases(sessions.clone(), [2; 32]).await.unwrap();
+    conformance::web_sessions(web_sessions.clone(), [1; 32]).await.unwrap();
+    conformance::housekeeping(housekeeping.clone(), flows, web_sessions.clone(), [1; 32]).await.unwrap();
+    conformance::unused_sessions(housekeeping.clone(), sessions.clone(), web_sessions, [2; 32])
+        .await
+        .unwrap();
+    conformance::surplus_sessions(housekeeping, sessions.clone(), [3; 32]).await.unwrap();
+    conformance::client_keys(key_ring, sessions, [4; 32]).await.unwrap();
+    conformance::issued(issued.clone(), [5; 32]).await.unwrap();
+    conformance::clients(clients, issued, [6; 32]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_nodes_may_start_at_once() {
+    let postgres = Postgres::start();
+    let url = Arc::new(postgres.database("store"));
+    let nodes: Vec<_> = (0..10)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { open_at(&url).await.map(|opened| format!("{:?}", opened.ring)) })
+        })
+        .collect();
+    let mut rings = Vec::new();
+    for node in nodes {
+        rings.push(node.await.unwrap().unwrap());
+    }
+    rings.dedup();
+    assert_eq!(rings.len(), 1, "all have one key ring");
+    assert_eq!(postgres.ask("store", "SELECT count(*) FROM vestibule"), "1");
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_refused_and_stays_as_it_was() {
+    let postgres = Postgres::start();
+    let url = postgres.database("store");
+    drop(open_at(&url).await.unwrap());
+    postgres.ask("store", "UPDATE vestibule SET form = 99");
+    let error = open_at(&url).await.unwrap_err();
+    assert!(matches!(error, OpenError::Postgres(PostgresError::Newer { found: 99, .. })), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("later version") && said.contains("99"), "{said}");
+    assert_eq!(postgres.ask("store", "SELECT form FROM vestibule"), "99");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_said_to_be_so() {
+    let postgres = Postgres::start();
+    let url = format!("postgres://vestibule:hunter2@127.0.0.1:{}/absent", postgres.port());
+    let error = open_at(&url).await.unwrap_err().to_string();
+    assert!(error.contains("absent") && !error.contains("hunter2"), "{error}");
+    postgres.stop();
+    let error = open_at(&url).await.unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_comes_back_with_its_database() {
+    let postgres = Postgres::start();
+    let store = open_at(&postgres.database("store")).await.unwrap();
+    store.housekeeping.ping().await.unwrap();
+    postgres.stop();
+    store.housekeeping.ping().await.unwrap_err();
+    store.housekeeping.ping().await.unwrap_err();
+    postgres.start_again();
+    store.housekeeping.ping().await.unwrap();
+}

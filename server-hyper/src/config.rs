@@ -180,7 +180,8 @@ pub(crate) struct ServeArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// Where records are kept: sqlite:PATH, or memory: (lost when the server ends).
+    /// Where records are kept: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE for several nodes, or memory: (lost when the
+    /// server ends).
     #[arg(long, env = "VESTIBULE_STORE", default_value = "sqlite:vestibule.db")]
     pub(crate) store: StoreUrl,
     /// File with the master secret; made when absent, readable by its owner only.

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 use vestibule_oauth_core::UnixTime;
 use vestibule_server_hyper::{App, AppSetup};
-use vestibule_storage::{MasterSecret, Opened, StoreUrl};
+use vestibule_storage::{KeyRingError, MasterSecret, OpenError, Opened, StoreUrl};
 
 use config::{BackupArgs, Cli, ClientCommand, Command, ConfigFile, KeyCommand, ServeArgs, StoreArgs};
 
@@ -123,8 +123,17 @@ async fn open_or_make_store(args: &StoreArgs) -> Result<Opened, Failed> {
     }
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy)?;
+    let is_new = !args.secret_file.exists();
     let master = MasterSecret::load_or_create(&args.secret_file, entropy)?;
-    Ok(vestibule_storage::open(&args.store, &master, now()).await?)
+    match vestibule_storage::open(&args.store, &master, now()).await {
+        // Nothing is sealed under the one that was made a moment ago, and it must not stand where the right one belongs.
+        Err(OpenError::KeyRing(KeyRingError::OtherSecret { .. })) if is_new => {
+            std::fs::remove_file(&args.secret_file)?;
+            let (store, secret) = (&args.store, args.secret_file.display());
+            Err(format!("the store {store} has keys already, and there is no secret file {secret}: copy it from another node").into())
+        }
+        outcome => Ok(outcome?),
+    }
 }
 
 /// Opens a store that is there; a command that looks at one makes none.

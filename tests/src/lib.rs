@@ -53,6 +53,7 @@ pub mod property;
 mod round_robin;
 mod scripted;
 mod sign_in;
+mod suite;
 mod talk;
 mod vestibule;
 
@@ -68,5 +69,6 @@ pub use postgres::Postgres;
 pub use round_robin::RoundRobin;
 pub use scripted::{Call, ScriptedNetwork, json, redirect, text};
 pub use sign_in::{Person, SentBack, SignInPeer};
+pub use suite::suite;
 pub use talk::Talk;
 pub use vestibule::{Outcome, Vestibule, VestibuleConfig, run_vestibule};

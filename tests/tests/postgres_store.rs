@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use vestibule_oauth_core::UnixTime;
-use vestibule_storage::{MasterSecret, OpenError, Opened, PostgresError, StoreUrl, conformance, open};
-use vestibule_tests::Postgres;
+use vestibule_storage::{MasterSecret, OpenError, Opened, PostgresError, PostgresStore, StoreUrl, open};
+use vestibule_tests::{Postgres, suite};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -19,26 +19,11 @@ async fn open_at(url: &str) -> Result<Opened, OpenError> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keeps_the_contract() {
     let postgres = Postgres::start();
-    let keys = open_at(&postgres.database("keys")).await.unwrap();
-    let Opened { flows, sessions, web_sessions, key_ring, housekeeping, accounts, clients, issued, .. } =
-        open_at(&postgres.database("store")).await.unwrap();
-    // The ring that was begun when it was opened is in the way of a suite that begins one.
-    postgres.ask("keys", "DELETE FROM keys");
-    conformance::key_ring(keys.key_ring, [1; 32]).await.unwrap();
-    conformance::accounts(accounts, [7; 32]).await.unwrap();
-    conformance::busy_grant(issued.clone(), housekeeping.clone(), [8; 32]).await.unwrap();
-    conformance::flows(flows.clone(), [1; 32]).await.unwrap();
-    conformance::sessions(sessions.clone(), [1; 32]).await.unwrap();
-    conformance::leases(sessions.clone(), [2; 32]).await.unwrap();
-    conformance::web_sessions(web_sessions.clone(), [1; 32]).await.unwrap();
-    conformance::housekeeping(housekeeping.clone(), flows, web_sessions.clone(), [1; 32]).await.unwrap();
-    conformance::unused_sessions(housekeeping.clone(), sessions.clone(), web_sessions, [2; 32])
-        .await
-        .unwrap();
-    conformance::surplus_sessions(housekeeping, sessions.clone(), [3; 32]).await.unwrap();
-    conformance::client_keys(key_ring, sessions, [4; 32]).await.unwrap();
-    conformance::issued(issued.clone(), [5; 32]).await.unwrap();
-    conformance::clients(clients, issued, [6; 32]).await.unwrap();
+    let no_ring = PostgresStore::open(&postgres.database("keys").parse().unwrap()).await.unwrap();
+    let opened = open_at(&postgres.database("store")).await.unwrap();
+    suite(&opened, Some(Arc::new(no_ring)), 1).await.unwrap();
+    // And once more in a store that is in use.
+    suite(&opened, None, 2).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

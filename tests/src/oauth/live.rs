@@ -63,8 +63,14 @@ impl Live {
     /// # Panics
     /// When that fails.
     pub async fn at(peers: &Peers, vestibule: Vestibule) -> Self {
-        let mut browser = Browser::new();
-        vestibule.sign_in(&mut browser, peers, peers.alice()).await;
+        let live = Self::at_rest(vestibule);
+        live.vestibule.sign_in(&mut *live.browser.lock().await, peers, peers.alice()).await;
+        live
+    }
+
+    /// A server that runs with the clients of the roster, and a browser that nobody is signed in with.
+    pub fn at_rest(vestibule: Vestibule) -> Self {
+        let browser = Browser::new();
         for client in roster::clients() {
             ledger::note("client secret", &roster::secret(client.id.as_str()));
         }

@@ -183,3 +183,35 @@ async fn what_is_gone_through_and_what_is_counted_is_looked_up_in_an_index() {
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "sorted: {steps:#?}");
     }
 }
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_refuses_and_goes_on_when_it_may() {
+    let folder = TestFolder::new();
+    let store = SqliteStore::open(&folder.file("store.db")).await.unwrap();
+    let grow_to = |pages: i64| {
+        store.writer.write(move |connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get::<_, i64>(0))
+        })
+    };
+    let flow = |n: u8| StoredFlow::new(FlowKey::from_octets([n; 32]), [n; 32], vec![n; FLOW_OCTETS], NOW);
+    let pages = grow_to(1).await.unwrap();
+    grow_to(pages + 8).await.unwrap();
+    let mut refused = 1;
+    let error = loop {
+        match FlowStore::put(&store, flow(refused)).await {
+            Ok(()) => refused += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(refused < 20, "it does not grow");
+    };
+    assert!(error.contains("store.db") && error.contains("full"), "{error}");
+    let missing = store.take(flow(refused).key, [refused; 32]).await.unwrap();
+    assert_eq!(missing, TakenFlow::Missing, "nothing was done");
+    grow_to(1_000_000).await.unwrap();
+    FlowStore::put(&store, flow(refused)).await.unwrap();
+    for n in 1..=refused {
+        let taken = store.take(flow(n).key, [n; 32]).await.unwrap();
+        assert_eq!(taken, TakenFlow::Taken(vec![n; FLOW_OCTETS]));
+    }
+    assert!(store.integrity().await.unwrap().is_empty());
+}

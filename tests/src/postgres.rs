@@ -33,7 +33,54 @@ impl Postgres {
     /// # Panics
     /// When no PostgreSQL is installed (`tests/run` sees to that), or when it does not start.
     pub fn start() -> Self {
-        Self::start_with(&["-c", "fsync=off"])
+        Self::start_with(&["-c", "fsync=off"], |_, _| {})
+    }
+
+    /// Starts one that is reached by TLS only, with a certificate for `localhost`, and gives the file of the authority that signed it. Blocks.
+    ///
+    /// # Panics
+    /// As [`Self::start`], or when `openssl` makes no certificates.
+    pub fn start_with_tls() -> (Self, PathBuf) {
+        let tls = [
+            "-c",
+            "fsync=off",
+            "-c",
+            "ssl=on",
+            "-c",
+            "ssl_cert_file=../server.pem",
+            "-c",
+            "ssl_key_file=../server.key",
+        ];
+        let server = Self::start_with(&tls, |folder, as_nobody| {
+            let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+            let name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+            let ca = [
+                "req",
+                "-x509",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=authority",
+                "-keyout",
+                "ca.key",
+                "-out",
+                "ca.pem",
+            ];
+            let request = ["req", "-keyout", "server.key", "-out", "server.csr"];
+            let sign =
+                ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+            let rest = ["-days", "2", "-copy_extensions", "copyall", "-out", "server.pem"];
+            for args in
+                [[&ca[..], &key].concat(), [&request[..], &key, &name].concat(), [&sign[..], &rest].concat()]
+            {
+                run(as_user(Command::new("openssl").args(args), as_nobody, folder));
+            }
+            // Nobody comes in without TLS.
+            let rules = "hostssl all all 127.0.0.1/32 trust\n";
+            fs::write(folder.join("data/pg_hba.conf"), rules).expect("a file in the folder");
+        });
+        let ca = server.folder.file("ca.pem");
+        (server, ca)
     }
 
     /// Starts one that keeps what it has answered, whatever happens. Blocks.
@@ -41,10 +88,11 @@ impl Postgres {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_durable() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[], |_, _| {})
     }
 
-    fn start_with(options: &[&str]) -> Self {
+    /// `prepare` is given the folder, and whether it is nobody's.
+    fn start_with(options: &[&str], prepare: impl FnOnce(&Path, bool)) -> Self {
         let programs =
             programs().expect("PostgreSQL is not installed: tests/run installs it, and runs all tests");
         let folder = Folder::new();
@@ -63,6 +111,7 @@ impl Postgres {
             "--no-sync",
         ]);
         run(as_user(initialise.arg("--pgdata").arg(&data), as_nobody, folder.path()));
+        prepare(folder.path(), as_nobody);
         let settings = format!("-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=''");
         let options = options.iter().fold(settings, |all, option| format!("{all} {option}"));
         fs::write(folder.file("options"), options).expect("a file in the folder");

@@ -218,6 +218,44 @@ async fn a_database_that_is_gone_for_ten_seconds_costs_nothing() {
     assert!(!fleet.logs().contains("panicked"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_cut_in_the_middle_of_acts_cost_no_session() {
+    let fleet = Fleet::start(Peers::shared().await).await;
+    let live = &fleet.live;
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        sessions.push(Session::begin(live).await);
+    }
+    let is_over = AtomicBool::new(false);
+    let (answered, refused) = (Answered::default(), AtomicUsize::new(0));
+    let refreshing = sessions.iter().map(|session| async {
+        while !is_over.load(Ordering::SeqCst) {
+            let reply = session.refresh(live).await.expect("every node lives");
+            match reply.status {
+                200 => {}
+                // Whether the act was done before its connection was cut, nobody can say; who asks again gets the same successor.
+                503 => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                _ => panic!("{}\n{}", reply.said(), fleet.logs()),
+            }
+            answered.one();
+        }
+    });
+    let cutting = async {
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'vestibule'";
+        for round in 0..30 {
+            answered.another(20 + round).await;
+            tokio::task::block_in_place(|| fleet.postgres.ask("vestibule", cut));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(all(refreshing), cutting);
+    assert!(refused.load(Ordering::Relaxed) > 0, "some acts were cut");
+    for session in &sessions {
+        assert_eq!(session.refresh(live).await.unwrap().said(), "200");
+    }
+    assert!(!fleet.logs().contains("panicked"));
+}
+
 /// All of them at once, on this task.
 async fn all<F: Future<Output = ()>>(futures: impl IntoIterator<Item = F>) {
     let mut under_way: Vec<_> = futures.into_iter().map(Box::pin).collect();

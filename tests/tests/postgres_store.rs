@@ -80,3 +80,26 @@ async fn a_store_comes_back_with_its_database() {
     postgres.start_again();
     store.housekeeping.ping().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_connection_by_tls_is_to_who_has_a_certificate_for_its_name() {
+    let (postgres, ca) = Postgres::start_with_tls();
+    let (port, ca) = (postgres.port(), ca.display().to_string());
+    let at =
+        |host: &str, parameters: &str| format!("postgres://vestibule@{host}:{port}/postgres?{parameters}");
+    open_at(&at("localhost", &format!("sslmode=require&sslrootcert={ca}"))).await.unwrap();
+    open_at(&at("localhost", &format!("sslrootcert={ca}"))).await.unwrap();
+    for (url, said) in [
+        // No public authority has signed it.
+        (at("localhost", "sslmode=require"), "UnknownIssuer"),
+        // It is for another name.
+        (at("127.0.0.1", &format!("sslmode=verify-full&sslrootcert={ca}")), "not valid for name"),
+        // The server has no door for those.
+        (at("localhost", "sslmode=disable"), "no pg_hba.conf entry"),
+        (at("localhost", "sslrootcert=absent.pem"), "absent.pem"),
+        (at("localhost", "sslrootcert=Cargo.toml"), "no trust anchor"),
+    ] {
+        let error = open_at(&url).await.unwrap_err().to_string();
+        assert!(error.contains(said), "{url}: {error}");
+    }
+}

@@ -1,10 +1,14 @@
 //! The store in PostgreSQL: the suite that every store passes, on a server of the test's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::json;
 use vestibule_oauth_core::UnixTime;
 use vestibule_storage::{MasterSecret, OpenError, Opened, PostgresError, PostgresStore, StoreUrl, open};
+use vestibule_strategy::{FlowKey, StoredFlow};
 use vestibule_tests::{Postgres, suite};
+use vestibule_token_endpoint::{Device, DeviceBegun, TokenHash};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -102,4 +106,36 @@ async fn a_connection_by_tls_is_to_who_has_a_certificate_for_its_name() {
         let error = open_at(&url).await.unwrap_err().to_string();
         assert!(error.contains(said), "{url}: {error}");
     }
+}
+
+#[tokio::test]
+async fn tables_that_anybody_can_fill_are_bounded() {
+    let postgres = Postgres::start();
+    let store = open_at(&postgres.database("store")).await.unwrap();
+    let fill = |sql: &str| postgres.ask("store", &format!("{sql} FROM generate_series(1, 50100) AS n"));
+    fill("INSERT INTO flows SELECT sha256(n::text::bytea), '\\x00', '\\x00', n");
+    let flow = StoredFlow::new(FlowKey::from_octets([1; 32]), [2; 32], vec![3], NOW);
+    store.flows.put(flow).await.unwrap();
+    let seen = postgres.ask("store", "SELECT count(*), min(expires_at) FROM flows");
+    assert_eq!(seen, "50001|101", "those that expire first have made room");
+
+    fill(
+        "INSERT INTO devices SELECT sha256(n::text::bytea), sha256(n::text::bytea), '', 'pending', NULL, NULL, NULL, NULL, 5, NULL, n",
+    );
+    let device = |n: u8| -> Device {
+        let name = |octet| TokenHash::from_octets([octet; 32]);
+        serde_json::from_value(json!({
+            "hash": name(n), "user_code": name(n + 100), "client": "an app", "scope": "a",
+            "interval": { "secs": 5, "nanos": 0 }, "issued_at": NOW, "expires_at": NOW.after(Duration::from_secs(600)),
+        }))
+        .unwrap()
+    };
+    let error = store.issued.begin_device(device(1), NOW).await.unwrap_err().to_string();
+    assert!(error.contains("too many devices"), "{error}");
+    while store.housekeeping.sweep(NOW).await.unwrap().more {}
+    let mut begun = None;
+    for n in 1..=20 {
+        begun = begun.or(store.issued.begin_device(device(n), NOW).await.ok());
+    }
+    assert_eq!(begun, Some(DeviceBegun::Begun), "it is looked at again before long");
 }

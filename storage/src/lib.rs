@@ -54,8 +54,10 @@
 
 mod accounts;
 mod client_store;
+mod columns;
 mod entropy;
 mod housekeeping;
+mod issued_port;
 mod key_ring;
 mod limits;
 mod master_secret;

@@ -21,6 +21,15 @@ pub const WEB_SESSION_OCTETS: usize = 4 * 1024;
 /// 8 KiB each no more than 400 MiB on the disk. Beyond them, the one that expires first makes room.
 pub const PENDING_FLOWS: usize = 50_000;
 
+/// The most pushed requests that a store keeps; beyond them, the one that expires first makes room. Anybody's browser can bring one.
+pub(crate) const PUSHED: usize = 50_000;
+
+/// The most devices that wait at once; beyond them, none more can begin.
+pub(crate) const DEVICES: usize = 50_000;
+
+/// The most one-time values that a database keeps: at some 100 octets each, 200 MB. They live for minutes.
+pub(crate) const ONCE: usize = 2_000_000;
+
 /// The most sessions of one person that are left alone: more devices than anybody signs in with.
 /// [`Housekeeping::surplus`] names those beyond.
 ///

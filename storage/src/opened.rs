@@ -32,53 +32,22 @@ pub async fn open(url: &StoreUrl, master: &MasterSecret, now: UnixTime) -> Resul
         StoreUrl::Memory => {
             let store = Arc::new(MemoryStore::new());
             let (watch, ring) = open_ring(store.clone(), master, now).await?;
-            Ok(Opened {
-                flows: store.clone(),
-                sessions: store.clone(),
-                web_sessions: store.clone(),
-                key_ring: store.clone(),
-                accounts: store.clone(),
-                clients: store.clone(),
-                issued: store.clone(),
-                housekeeping: store,
-                ring,
-                ring_watch: Arc::new(watch),
-            })
+            Ok(Opened::of(store.clone(), store, watch, ring))
         }
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path).await.map_err(OpenError::Sqlite)?;
             let (watch, ring) = open_ring(Arc::new(store.clone()), master, now).await?;
             let sessions = SqliteSessions::new(store.clone(), master.clone(), &ring, now);
-            Ok(Opened {
-                ring_watch: Arc::new(watch.telling(sessions.seal())),
-                sessions: Arc::new(sessions),
-                flows: Arc::new(store.clone()),
-                web_sessions: Arc::new(store.clone()),
-                key_ring: Arc::new(store.clone()),
-                accounts: Arc::new(store.clone()),
-                clients: Arc::new(store.clone()),
-                issued: Arc::new(store.clone()),
-                housekeeping: Arc::new(store),
-                ring,
-            })
+            let watch = watch.telling(sessions.seal());
+            Ok(Opened::of(Arc::new(store), Arc::new(sessions), watch, ring))
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => {
             let store = PostgresStore::open(url).await.map_err(OpenError::Postgres)?;
             let (watch, ring) = open_ring(Arc::new(store.clone()), master, now).await?;
             let sessions = PostgresSessions::new(store.clone(), master.clone(), &ring, now);
-            Ok(Opened {
-                ring_watch: Arc::new(watch.telling(sessions.seal())),
-                sessions: Arc::new(sessions),
-                flows: Arc::new(store.clone()),
-                web_sessions: Arc::new(store.clone()),
-                key_ring: Arc::new(store.clone()),
-                accounts: Arc::new(store.clone()),
-                clients: Arc::new(store.clone()),
-                issued: Arc::new(store.clone()),
-                housekeeping: Arc::new(store),
-                ring,
-            })
+            let watch = watch.telling(sessions.seal());
+            Ok(Opened::of(Arc::new(store), Arc::new(sessions), watch, ring))
         }
     }
 }
@@ -117,6 +86,34 @@ pub struct Opened {
     pub ring: KeyRing,
     /// Says when the server's keys are others than these.
     pub ring_watch: Arc<RingWatch>,
+}
+
+impl Opened {
+    /// Every port that one value gives, and the sessions, which some stores keep by another.
+    fn of<S>(store: Arc<S>, sessions: Arc<dyn SessionStore>, watch: RingWatch, ring: KeyRing) -> Self
+    where
+        S: FlowStore
+            + WebSessionStore
+            + KeyRingStore
+            + AccountStore
+            + ClientStore
+            + Store
+            + Housekeeping
+            + 'static,
+    {
+        Self {
+            flows: store.clone(),
+            sessions,
+            web_sessions: store.clone(),
+            key_ring: store.clone(),
+            accounts: store.clone(),
+            clients: store.clone(),
+            issued: store.clone(),
+            housekeeping: store,
+            ring,
+            ring_watch: Arc::new(watch),
+        }
+    }
 }
 
 impl fmt::Debug for Opened {

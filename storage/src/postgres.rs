@@ -34,7 +34,8 @@ use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 
 use connections::Connections;
 use rooms::Rooms;
-use sweep::Place;
+
+use crate::columns::{Place, to_column};
 
 pub use sessions::PostgresSessions;
 pub use url::{InvalidPostgresUrl, PostgresUrl};
@@ -115,20 +116,6 @@ pub enum PostgresError {
         /// The last form that this version knows.
         known: i64,
     },
-}
-
-/// A number as PostgreSQL keeps it. What is too large is as good as the largest: 292 thousand million years.
-fn to_column(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A number out of a column; nobody puts in a negative one.
-fn to_number(column: i64) -> u64 {
-    u64::try_from(column).unwrap_or(0)
-}
-
-fn to_time(column: i64) -> UnixTime {
-    UnixTime::from_secs(to_number(column))
 }
 
 fn secs(time: UnixTime) -> i64 {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use thiserror::Error;
 use vestibule_atproto_identity::login::{SessionKey, SessionRecord};
 use vestibule_oauth_core::seal::SealKeys;
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
@@ -26,11 +27,13 @@ pub(crate) struct SessionKeys {
 }
 
 /// Why a sealed session cannot be read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Error)]
 pub(crate) enum Unreadable {
     /// No key opens it in this place.
+    #[error("does not open with any key of the ring, or was changed")]
     Closed,
     /// It opens, and another version wrote it.
+    #[error("cannot be read by this version")]
     OtherForm,
 }
 

@@ -25,10 +25,11 @@ use std::sync::{Arc, Mutex};
 use std::{fmt, io};
 
 use thiserror::Error;
-use vestibule_oauth_core::{StoreUnavailable, UnixTime};
+use vestibule_oauth_core::StoreUnavailable;
 
-use sweep::Place;
 use writer::{BATCH, Writer};
+
+use crate::columns::Place;
 
 pub use sessions::SqliteSessions;
 
@@ -132,20 +133,6 @@ pub enum SqliteError {
         /// Why there is none.
         source: io::Error,
     },
-}
-
-/// A number as SQLite keeps it. What is too large is as good as the largest: 292 thousand million years.
-fn to_column(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A number out of a column; nobody puts in a negative one.
-fn to_number(column: i64) -> u64 {
-    u64::try_from(column).unwrap_or(0)
-}
-
-fn to_time(column: i64) -> UnixTime {
-    UnixTime::from_secs(to_number(column))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ mod reply;
 pub mod roster;
 
 pub use ask::Ask;
-pub use ground::{Arrived, At, Ground, Tokens, VERIFIER};
+pub use ground::{Arrived, At, Ground, Tokens, VERIFIER, all_of};
 pub use keys::{Key, fresh, jwt, sign};
 pub use lab::{ALICE, Lab};
 pub use live::Live;

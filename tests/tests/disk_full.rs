@@ -11,17 +11,21 @@ use vestibule_tests::{Browser, Folder, Peers, Vestibule, VestibuleConfig};
 /// A script that makes a small disk that nobody else sees, and goes on as the server.
 const MOUNT: &str = r#"mount -t tmpfs -o size=48m tmpfs "$1" && shift && exec "$@""#;
 
-/// What makes a mount namespace: as root, or as root of a user namespace. `None` where the system has neither.
+/// What makes a mount namespace: as root, or as root of a user namespace. Where the system has neither, a full disk is left to the store's own
+/// test, `a_file_that_may_not_grow_refuses_and_goes_on_when_it_may`.
 fn namespace() -> Option<Vec<String>> {
-    [&["unshare", "--mount"][..], &["unshare", "--user", "--map-root-user", "--mount"]]
-        .into_iter()
-        .find(|way| {
-            let folder = Folder::new();
-            let mut tried = Command::new(way[0]);
-            tried.args(&way[1..]).args(["sh", "-c", MOUNT, "sh"]).arg(folder.path()).arg("true");
-            tried.output().is_ok_and(|output| output.status.success())
-        })
-        .map(|way| way.iter().map(|&word| word.to_owned()).collect())
+    let ways = [&["unshare", "--mount"][..], &["unshare", "--user", "--map-root-user", "--mount"]];
+    let works = |way: &&[&str]| {
+        let folder = Folder::new();
+        let mut tried = Command::new(way[0]);
+        tried.args(&way[1..]).args(["sh", "-c", MOUNT, "sh"]).arg(folder.path()).arg("true");
+        tried.output().is_ok_and(|output| output.status.success())
+    };
+    let way = ways.into_iter().find(works);
+    if way.is_none() {
+        eprintln!("this system makes no mount namespaces: nothing was tried on a real disk");
+    }
+    way.map(|way| way.iter().map(|&word| word.to_owned()).collect())
 }
 
 /// A server whose disk is the matter.
@@ -32,13 +36,7 @@ struct OnDisk {
 impl OnDisk {
     /// On a small disk of its own.
     async fn start(peers: &Peers) -> Option<Self> {
-        let Some(way) = namespace() else {
-            // `storage/src/sqlite/tests.rs` has the same with SQLite's own limit.
-            eprintln!(
-                "this system makes no mount namespaces: the test of a full disk is left to the store's own"
-            );
-            return None;
-        };
+        let way = namespace()?;
         let folder = Arc::new(Folder::new());
         let disk = folder.file("disk");
         fs::create_dir(&disk).unwrap();

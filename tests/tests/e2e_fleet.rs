@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::interval;
 use vestibule_oauth_core::UnixTime;
-use vestibule_tests::oauth::{Ask, Ground, Live, Reply, races};
+use vestibule_tests::oauth::{Ask, Ground, Live, Reply, all_of, races};
 use vestibule_tests::{Browser, Fleet, Peers, clock_shows, own_loopback};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,11 +128,11 @@ async fn a_node_killed_every_second_for_a_minute_costs_no_session_and_no_code_is
                         other => fleet.others[other - 1].signal("KILL"),
                     }
                 };
-                tokio::join!(all(asks), killing);
+                tokio::join!(all_of(asks.collect()), killing);
                 answered.another(300).await;
                 over.store(true, Ordering::SeqCst);
             };
-            tokio::join!(all(refreshing), redeeming);
+            tokio::join!(all_of(refreshing.collect()), redeeming);
         }
         // Whoever got no answer asks again, and is told that the code was spent, or gets what it is good for.
         fleet.node(victim).kill().await;
@@ -210,7 +210,7 @@ async fn a_database_that_is_gone_for_ten_seconds_costs_nothing() {
         }
         is_over.store(true, Ordering::SeqCst);
     };
-    tokio::join!(all(refreshing), outage);
+    tokio::join!(all_of(refreshing.collect()), outage);
     assert!(refused.load(Ordering::Relaxed) > SESSIONS, "they were told to come again");
     for session in &sessions {
         assert_eq!(session.refresh(live).await.unwrap().said(), "200");
@@ -248,20 +248,10 @@ async fn connections_cut_in_the_middle_of_acts_cost_no_session() {
         }
         is_over.store(true, Ordering::SeqCst);
     };
-    tokio::join!(all(refreshing), cutting);
+    tokio::join!(all_of(refreshing.collect()), cutting);
     assert!(refused.load(Ordering::Relaxed) > 0, "some acts were cut");
     for session in &sessions {
         assert_eq!(session.refresh(live).await.unwrap().said(), "200");
     }
     assert!(!fleet.logs().contains("panicked"));
-}
-
-/// All of them at once, on this task.
-async fn all<F: Future<Output = ()>>(futures: impl IntoIterator<Item = F>) {
-    let mut under_way: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        under_way.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if under_way.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
 }

@@ -53,8 +53,10 @@ async fn ten_nodes_may_start_at_once() {
 async fn a_database_of_a_later_version_is_refused_and_stays_as_it_was() {
     let postgres = Postgres::start();
     let url = postgres.database("store");
-    drop(open_at(&url).await.unwrap());
+    let older = open_at(&url).await.unwrap();
     postgres.ask("store", "UPDATE vestibule SET form = 99");
+    let error = older.housekeeping.ping().await.unwrap_err().to_string();
+    assert!(error.contains("another version"), "a node that runs is not ready any more: {error}");
     let error = open_at(&url).await.unwrap_err();
     assert!(matches!(error, OpenError::Postgres(PostgresError::Newer { found: 99, .. })), "{error:?}");
     let said = error.to_string();

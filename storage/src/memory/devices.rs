@@ -12,6 +12,7 @@ use vestibule_token_endpoint::{
 
 use super::shards::Full;
 use super::{full, lock};
+use crate::limits::DEVICES;
 
 /// Devices by their device code, and by the code that the person types. There are few at a time, and people are slow: one lock.
 #[derive(Default, Debug)]
@@ -31,9 +32,6 @@ struct Waiting {
     polled_at: Option<UnixTime>,
     redeemed: Option<(GrantId, UnixTime)>,
 }
-
-/// Each for ten minutes at the most.
-const DEVICES: usize = 50_000;
 
 impl Devices {
     pub(super) fn new() -> Self {

@@ -18,7 +18,7 @@ use vestibule_token_endpoint::{
 use super::devices::Devices;
 use super::shards::{Full, Shards};
 use super::{MemoryStore, full, lock};
-use crate::limits;
+use crate::limits::{self, PUSHED};
 
 /// Grants and what leads to them.
 #[derive(Debug)]
@@ -97,9 +97,6 @@ const ACCESS_TOKENS: usize = 1_000_000;
 const REFRESH_TOKENS: usize = 1_000_000;
 
 const GRANTS: usize = 200_000;
-
-/// Each for ten minutes at the most.
-const PUSHED: usize = 50_000;
 
 /// One-time values, in each of 64 windows: proofs of a minute or three, assertions of five. At 50 octets each, 100 MB when full.
 const ONCE: usize = 32_000;

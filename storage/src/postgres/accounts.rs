@@ -3,8 +3,10 @@
 use tokio_postgres::Row;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
 
-use super::{PostgresStore, secs, to_time};
+use super::connections::With;
+use super::{PostgresStore, secs};
 use crate::accounts::{AccountStore, Identity, IdentityKey, Linked, Unlinked};
+use crate::columns::to_time;
 use crate::limits::{self, IDENTITIES_PER_ACCOUNT};
 
 /// How often a sign-in begins again, because the same identity signed in for the first time elsewhere.
@@ -55,22 +57,10 @@ impl AccountStore for PostgresStore {
                 }
                 for subject in &subjects {
                     let provider = identity.provider.as_str();
-                    let made = self
-                        .connections
-                        .rows_unless_taken(
-                            sql,
-                            &[
-                                subject,
-                                &key.realm,
-                                &key.uid,
-                                &provider,
-                                &identity.name,
-                                &secs(identity.since),
-                            ],
-                        )
-                        .await?;
-                    match made {
-                        Some(rows) if rows.is_empty() => {}
+                    let with: With<'_> =
+                        &[subject, &key.realm, &key.uid, &provider, &identity.name, &secs(identity.since)];
+                    match self.connections.together_unless_taken(&[(sql, with)]).await? {
+                        Some(rows) if rows.iter().all(Vec::is_empty) => {}
                         Some(_) => return Ok(subject.clone()),
                         None => continue 'again,
                     }

@@ -4,7 +4,8 @@ use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{Code, CodeIssued, Issuance, PushedRequest, Redeemed, StoredCode, TokenHash};
 
 use super::grants::{NewGrant, begins_a_grant};
-use super::{PostgresStore, secs, to_time};
+use super::{PostgresStore, secs};
+use crate::columns::to_time;
 use crate::record;
 
 impl PostgresStore {

@@ -7,6 +7,7 @@ use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
     Timeouts,
 };
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Error, NoTls, Row};
@@ -104,25 +105,24 @@ impl Connections {
         Ok(self.rows(sql, with).await?.into_iter().next())
     }
 
-    /// The rows of an act, or none at all where what it would put in is there already: nothing of it was done.
-    pub(super) async fn rows_unless_taken(
-        &self,
-        sql: &str,
-        with: With<'_>,
-    ) -> Result<Option<Vec<Row>>, StoreUnavailable> {
-        match self.insisting(&[(sql, with)]).await {
-            Ok(rows) => Ok(rows.into_iter().next()),
-            Err(Failure::Refused(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(None),
-            Err(failure) => Err(self.failed(&failure)),
-        }
-    }
-
     /// Does an act that is several statements, one after the other, all of them or none. Each sees what was committed before it began.
     pub(super) async fn together(
         &self,
         steps: &[(&str, With<'_>)],
     ) -> Result<Vec<Vec<Row>>, StoreUnavailable> {
         self.insisting(steps).await.map_err(|failure| self.failed(&failure))
+    }
+
+    /// The same, or nothing at all where what it would put in is there already: nothing of it was done then.
+    pub(super) async fn together_unless_taken(
+        &self,
+        steps: &[(&str, With<'_>)],
+    ) -> Result<Option<Vec<Vec<Row>>>, StoreUnavailable> {
+        match self.insisting(steps).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(Failure::Refused(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(None),
+            Err(failure) => Err(self.failed(&failure)),
+        }
     }
 
     /// A connection, for what is more than an act.
@@ -146,17 +146,34 @@ impl Connections {
 
     /// Tries again what was taken back by the database: nothing of it was done.
     async fn insisting(&self, steps: &[(&str, With<'_>)]) -> Result<Vec<Vec<Row>>, Failure> {
-        let tries = async {
-            let mut tried = 0;
-            loop {
-                tried += 1;
-                match self.once(steps).await {
-                    Err(Failure::Refused(error)) if tried < TRIES && is_worth_another_try(&error) => {}
-                    outcome => return outcome,
-                }
+        let until = Instant::now() + ACT;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.once(steps, until).await {
+                Err(Failure::Refused(error)) if tried < TRIES && is_worth_another_try(&error) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// A connection that was left in the middle of something is closed; one on which the database said no is as good as before.
+    async fn once(&self, steps: &[(&str, With<'_>)], until: Instant) -> Result<Vec<Vec<Row>>, Failure> {
+        let mut client = self.pool.get().await.map_err(Failure::NoConnection)?;
+        let work = async {
+            match steps {
+                [step] => ask(&client, *step).await.map(|rows| vec![rows]),
+                steps => all_or_none(&mut client, steps).await,
             }
         };
-        tokio::time::timeout(ACT, tries).await.unwrap_or(Err(Failure::TooLong))
+        let failure = match timeout_at(until, work).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) if error.as_db_error().is_some() => return Err(Failure::Refused(error)),
+            Ok(Err(error)) => Failure::Refused(error),
+            Err(_) => Failure::TooLong,
+        };
+        drop(Object::take(client));
+        Err(failure)
     }
 
     fn failed(&self, failure: &Failure) -> StoreUnavailable {
@@ -165,21 +182,6 @@ impl Connections {
             Failure::Refused(error) => self.refused(error),
             Failure::TooLong => self.unavailable(format_args!("no answer within {} s", ACT.as_secs())),
         }
-    }
-
-    async fn once(&self, steps: &[(&str, With<'_>)]) -> Result<Vec<Vec<Row>>, Failure> {
-        let client = self.pool.get().await.map_err(Failure::NoConnection)?;
-        // A connection that is left in the middle of something is not used again.
-        let mut client = Unfinished(Some(client));
-        let outcome = match (client.get(), steps) {
-            (Some(client), [step]) => ask(client, *step).await.map(|rows| vec![rows]),
-            (Some(client), steps) => all_or_none(client, steps).await,
-            (None, _) => Ok(Vec::new()),
-        };
-        if outcome.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
-            client.finish();
-        }
-        outcome.map_err(Failure::Refused)
     }
 }
 
@@ -197,28 +199,6 @@ async fn all_or_none(client: &mut Client, steps: &[(&str, With<'_>)]) -> Result<
     }
     transaction.commit().await?;
     Ok(rows)
-}
-
-/// A connection that is closed when it goes, unless it was finished with.
-struct Unfinished(Option<Client>);
-
-impl Unfinished {
-    fn get(&mut self) -> Option<&mut Client> {
-        self.0.as_mut()
-    }
-
-    /// Gives it back.
-    fn finish(&mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
-            drop(Object::take(client));
-        }
-    }
 }
 
 /// Whether the database has taken back what was done because of what others did at the same time.

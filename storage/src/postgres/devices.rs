@@ -8,7 +8,8 @@ use vestibule_token_endpoint::{
 };
 
 use super::grants::{NewGrant, begins_a_grant};
-use super::{PostgresStore, secs, to_column, to_time};
+use super::{PostgresStore, secs};
+use crate::columns::{to_column, to_time};
 use crate::record;
 
 impl PostgresStore {

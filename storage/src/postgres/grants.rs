@@ -9,7 +9,8 @@ use vestibule_token_endpoint::{
 };
 
 use super::tokens::NewAccess;
-use super::{PostgresStore, secs, to_time};
+use super::{PostgresStore, secs};
+use crate::columns::to_time;
 use crate::record;
 
 /// A statement that spends something, as the one given does with the name `$1` at the time `$2`, and in the same breath puts in the grant

@@ -1,9 +1,12 @@
 //! The key ring, sealed.
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
 
-use super::{PostgresStore, secs, to_number, to_time};
+use super::connections::With;
+use super::{PostgresStore, secs};
+use crate::columns::{to_number, to_time};
 use crate::key_ring::{ClientKeyUses, KeyRingStore, Retired, SealedKey};
 
 /// How often a key is added that another was added before, just now.
@@ -17,12 +20,17 @@ impl PostgresStore {
         Ok(SealedKey::new(id, purpose, sealed, to_time(self.connections.column(row, 3)?)))
     }
 
-    /// Adds a key in the highest position. Of two that are added at once, the later one is tried again.
-    async fn add_key(&self, sql: &str, key: &SealedKey) -> Result<(), StoreUnavailable> {
+    /// Puts in keys, each in the highest position, all of them or none. Of two nodes that do so at once, the later one tries again.
+    async fn put_keys(&self, sql: &str, keys: &[SealedKey]) -> Result<(), StoreUnavailable> {
+        let times: Vec<i64> = keys.iter().map(|key| secs(key.created_at)).collect();
+        let with: Vec<[&(dyn ToSql + Sync); 4]> = keys
+            .iter()
+            .zip(&times)
+            .map(|(key, time)| -> [&(dyn ToSql + Sync); 4] { [&key.id, &key.purpose, &key.sealed, time] })
+            .collect();
+        let steps: Vec<(&str, With<'_>)> = with.iter().map(|with| (sql, with.as_slice())).collect();
         for _ in 0..TRIES {
-            let with: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-                [&key.id, &key.purpose, &key.sealed, &secs(key.created_at)];
-            if self.connections.rows_unless_taken(sql, &with).await?.is_some() {
+            if self.connections.together_unless_taken(&steps).await?.is_some() {
                 return Ok(());
             }
         }
@@ -43,7 +51,7 @@ impl KeyRingStore for PostgresStore {
         Box::pin(async move {
             let sql = "INSERT INTO keys (id, position, purpose, sealed, created_at)
                  SELECT $1::text, coalesce(max(position), 0) + 1, $2::text, $3::bytea, $4::bigint FROM keys";
-            self.add_key(sql, &key).await
+            self.put_keys(sql, &[key]).await
         })
     }
 
@@ -52,9 +60,7 @@ impl KeyRingStore for PostgresStore {
             let sql = "INSERT INTO keys (id, position, purpose, sealed, created_at)
                  SELECT $1::text, (SELECT coalesce(max(position), 0) + 1 FROM keys), $2::text, $3::bytea, $4::bigint
                  WHERE NOT EXISTS (SELECT 1 FROM keys WHERE purpose = $2::text)";
-            for key in &first {
-                self.add_key(sql, key).await?;
-            }
+            self.put_keys(sql, &first).await?;
             self.list().await
         })
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use vestibule_oauth_core::StoreUnavailable;
 
 use super::PostgresStore;
-use crate::limits::PENDING_FLOWS;
+use crate::limits::{DEVICES, ONCE, PENDING_FLOWS, PUSHED};
 
 /// How many are put in before they are counted again.
 const COUNTED_EVERY: u64 = 1000;
@@ -38,15 +38,6 @@ impl Room {
     }
 }
 
-/// The most pushed requests that are kept; beyond them, those that expire first make room.
-const PUSHED: i64 = 50_000;
-
-/// The most devices that wait at once; beyond them, none more can begin.
-const DEVICES: i64 = 50_000;
-
-/// The most one-time values that are kept. They live for minutes.
-const ONCE: i64 = 2_000_000;
-
 impl PostgresStore {
     /// Throws away the flows that expire first, where there are too many.
     pub(super) async fn room_for_a_flow(&self) -> Result<(), StoreUnavailable> {
@@ -55,15 +46,15 @@ impl PostgresStore {
 
     /// Throws away the pushed requests that expire first, where there are too many.
     pub(super) async fn room_for_a_request(&self) -> Result<(), StoreUnavailable> {
-        self.make_room(&self.rooms.pushed, "pushed", "name", PUSHED).await
+        self.make_room(&self.rooms.pushed, "pushed", "name", PUSHED as i64).await
     }
 
     pub(super) async fn has_room_for_a_device(&self) -> Result<bool, StoreUnavailable> {
-        self.has_room(&self.rooms.devices, "devices", DEVICES).await
+        self.has_room(&self.rooms.devices, "devices", DEVICES as i64).await
     }
 
     pub(super) async fn has_room_for_one_more_once(&self) -> Result<bool, StoreUnavailable> {
-        self.has_room(&self.rooms.once, "once", ONCE).await
+        self.has_room(&self.rooms.once, "once", ONCE as i64).await
     }
 
     async fn make_room(

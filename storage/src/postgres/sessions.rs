@@ -7,10 +7,11 @@ use tokio_postgres::Row;
 use vestibule_atproto_identity::login::{Lease, Leased, Replaced, SessionKey, SessionRecord, SessionStore};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::{PostgresStore, secs, to_column, to_number};
+use super::{PostgresStore, secs};
+use crate::columns::{SealedSession, to_column, to_number};
 use crate::key_ring::KeyRing;
 use crate::master_secret::MasterSecret;
-use crate::session_seal::{SessionKeys, SessionSeal, Unreadable};
+use crate::session_seal::{SessionSeal, Unreadable};
 
 /// Sessions at people's servers, in a PostgreSQL database, sealed under the key ring of that database.
 ///
@@ -67,10 +68,6 @@ impl PostgresSessions {
     }
 
     fn unreadable(&self, key: &SessionKey, why: Unreadable) -> StoreUnavailable {
-        let why = match why {
-            Unreadable::Closed => "does not open with any key of the ring, or was changed",
-            Unreadable::OtherForm => "cannot be read by this version",
-        };
         self.store.unavailable(format_args!("the session {key} {why}"))
     }
 }
@@ -81,30 +78,10 @@ impl fmt::Debug for PostgresSessions {
     }
 }
 
-/// What is told of a session without opening it.
-struct Columns {
-    generation: i64,
-    issued_at: i64,
-    /// Empty for none.
-    client_kid: String,
-    sealed: Vec<u8>,
-}
-
-impl Columns {
-    fn seal(session: &SessionRecord, keys: &SessionKeys) -> Result<Self, StoreUnavailable> {
-        Ok(Self {
-            generation: to_column(session.generation),
-            issued_at: secs(session.issued_at),
-            client_kid: session.client_key.as_ref().map_or_else(String::new, |key| key.kid.clone()),
-            sealed: keys.seal(session)?,
-        })
-    }
-}
-
 impl SessionStore for PostgresSessions {
     fn insert<'a>(&'a self, session: &'a SessionRecord) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
         Box::pin(async move {
-            let row = Columns::seal(session, &self.seal.keys())?;
+            let row = SealedSession::of(session, &self.seal.keys())?;
             let (did, id) = (session.key.did().as_str(), session.key.id().as_str());
             let sql =
                 "INSERT INTO sessions (did, id, generation, created_at, refreshed_at, client_kid, sealed)
@@ -164,7 +141,7 @@ impl SessionStore for PostgresSessions {
         session: &'a SessionRecord,
     ) -> BoxFuture<'a, Result<Replaced, StoreUnavailable>> {
         Box::pin(async move {
-            let row = Columns::seal(session, &self.seal.keys())?;
+            let row = SealedSession::of(session, &self.seal.keys())?;
             let (did, id) = (session.key.did().as_str(), session.key.id().as_str());
             let sql = "UPDATE sessions SET generation = $3, refreshed_at = $4, client_kid = $5, sealed = $6,
                      lease_until = NULL

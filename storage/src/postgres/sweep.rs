@@ -7,39 +7,13 @@ use vestibule_atproto_identity::Did;
 use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::web_sessions::session_key;
-use super::{PostgresStore, schema, secs, to_number, to_time};
+use super::{PostgresStore, schema, secs};
+use crate::columns::{ISSUED, Place, session_key, to_number, to_time};
 use crate::housekeeping::{Housekeeping, LOOKED_AT, SWEEP_ROWS, Swept, is_old};
 use crate::limits::SESSIONS_PER_PERSON;
 
 /// The columns of a session's key.
 type Key = (String, String);
-
-/// A place in the index `sessions_by_age`.
-#[derive(Clone)]
-pub(super) struct Place {
-    created_at: i64,
-    key: Key,
-}
-
-impl Default for Place {
-    /// Before the first.
-    fn default() -> Self {
-        Self { created_at: i64::MIN, key: Key::default() }
-    }
-}
-
-/// What the token endpoint issued: which table, which row, and when it goes.
-const ISSUED: [(&str, &str, &str); 8] = [
-    ("pushed", "name", "expires_at"),
-    ("codes", "hash", "keep_until"),
-    ("refresh_tokens", "hash", "keep_until"),
-    ("grants", "id", "expires_at"),
-    ("access_tokens", "hash", "expires_at"),
-    ("revoked_tokens", "hash", "expires_at"),
-    ("once", "key", "expires_at"),
-    ("devices", "hash", "expires_at"),
-];
 
 /// The next sessions by age, and whether anybody uses them.
 const NEXT_SESSIONS: &str = "SELECT did, id, created_at, EXISTS

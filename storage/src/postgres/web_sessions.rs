@@ -4,7 +4,8 @@ use tokio_postgres::Row;
 use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::{PostgresStore, secs, to_number, to_time};
+use super::{PostgresStore, secs};
+use crate::columns::{session_key, to_number, to_time};
 use crate::limits;
 use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
 
@@ -13,10 +14,6 @@ macro_rules! columns {
     () => {
         "id, subject, provider, name, session_did, session_id, created_at, expires_at"
     };
-}
-
-pub(super) fn session_key(did: &str, id: &str) -> Option<SessionKey> {
-    Some(SessionKey::new(did.parse().ok()?, id.parse().ok()?))
 }
 
 fn parse(row: &Row) -> Option<WebSession> {

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
 
-use super::{SqliteStore, to_column, to_number, to_time};
+use super::SqliteStore;
 use crate::accounts::{AccountStore, Identity, IdentityKey, Linked, Unlinked};
+use crate::columns::{to_column, to_number, to_time};
 use crate::limits::{self, IDENTITIES_PER_ACCOUNT};
 
 /// Whose identity this is.

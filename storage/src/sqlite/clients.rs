@@ -6,9 +6,10 @@ use rusqlite::{OptionalExtension, params};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{Client, Clients};
 
+use super::SqliteStore;
 use super::grants::end_all_of_client;
-use super::{SqliteStore, to_column};
 use crate::client_store::{ClientAdded, ClientStore, ClientUpdated};
+use crate::columns::to_column;
 use crate::limits;
 
 impl SqliteStore {

@@ -4,19 +4,18 @@ use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{Code, CodeIssued, Issuance, PushedRequest, Redeemed, StoredCode, TokenHash};
 
+use super::SqliteStore;
 use super::grants::{NewGrant, grant_id};
-use super::{SqliteStore, to_column, to_time};
+use crate::columns::{to_column, to_time};
 use crate::housekeeping::SWEEP_ROWS;
+use crate::limits::PUSHED;
 use crate::record;
-
-/// The most pushed requests that are kept; beyond them, the one that expires first makes room. Anybody's browser can bring one.
-const PUSHED: i64 = 50_000;
 
 fn make_room(connection: &Connection) -> rusqlite::Result<()> {
     let rows: i64 = connection
         .prepare_cached("SELECT rows FROM counts WHERE name = 'pushed'")?
         .query_row([], |row| row.get(0))?;
-    let beyond = rows - (PUSHED - 1);
+    let beyond = rows - (PUSHED as i64 - 1);
     if beyond > 0 {
         connection
             .prepare_cached(

@@ -9,12 +9,11 @@ use vestibule_token_endpoint::{
     StoredDevice, TokenHash,
 };
 
+use super::SqliteStore;
 use super::grants::NewGrant;
-use super::{SqliteStore, to_column, to_number, to_time};
+use crate::columns::{to_column, to_number, to_time};
+use crate::limits::DEVICES;
 use crate::record;
-
-/// The most devices that wait at once; beyond them, none more can begin.
-const DEVICES: i64 = 50_000;
 
 /// A row as it came out.
 struct Columns {
@@ -74,7 +73,7 @@ impl SqliteStore {
                 let rows: i64 = connection
                     .prepare_cached("SELECT rows FROM counts WHERE name = 'devices'")?
                     .query_row([], |row| row.get(0))?;
-                if rows >= DEVICES {
+                if rows >= DEVICES as i64 {
                     return Ok(None);
                 }
                 connection

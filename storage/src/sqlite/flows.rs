@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
 use vestibule_strategy::{FlowKey, FlowStore, StoredFlow, TakenFlow};
 
-use super::{SqliteStore, to_column};
+use super::SqliteStore;
+use crate::columns::to_column;
 use crate::housekeeping::SWEEP_ROWS;
 use crate::limits::{self, PENDING_FLOWS};
 

@@ -7,8 +7,9 @@ use vestibule_token_endpoint::{
     StoredGrant, StoredRefreshToken, TokenHash,
 };
 
+use super::SqliteStore;
 use super::tokens::NewAccess;
-use super::{SqliteStore, to_column, to_time};
+use crate::columns::{to_column, to_time};
 use crate::record;
 
 /// A grant about to begin, its records written already: what happens under the lock of the file is short.

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable};
 
-use super::{SqliteStore, to_column, to_number, to_time};
+use super::SqliteStore;
+use crate::columns::{to_column, to_number, to_time};
 use crate::key_ring::{ClientKeyUses, KeyPurpose, KeyRingStore, Retired, SealedKey};
 
 fn all(connection: &Connection) -> rusqlite::Result<Vec<SealedKey>> {

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_atproto_identity::login::{Lease, Leased, Replaced, SessionKey, SessionRecord, SessionStore};
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::{SqliteStore, to_column, to_number, to_time};
+use super::SqliteStore;
+use crate::columns::{SealedSession, to_column, to_number, to_time};
 use crate::key_ring::KeyRing;
 use crate::master_secret::MasterSecret;
 use crate::session_seal::{SessionKeys, SessionSeal, Unreadable};
@@ -93,10 +94,6 @@ impl SqliteSessions {
     }
 
     fn unreadable(&self, key: &SessionKey, why: Unreadable) -> StoreUnavailable {
-        let why = match why {
-            Unreadable::Closed => "does not open with any key of the ring, or was changed",
-            Unreadable::OtherForm => "cannot be read by this version",
-        };
         self.store.unavailable(format_args!("the session {key} {why}"))
     }
 }
@@ -120,32 +117,10 @@ fn is_there(connection: &Connection, key: &SessionKey) -> rusqlite::Result<bool>
         .exists(params![key.did().as_str(), key.id().as_str()])
 }
 
-/// What is told of a session without opening it.
-struct Columns {
-    key: SessionKey,
-    generation: i64,
-    issued_at: i64,
-    /// Empty for none: NULL is for what is not known.
-    client_kid: String,
-    sealed: Vec<u8>,
-}
-
-impl Columns {
-    fn seal(session: &SessionRecord, keys: &SessionKeys) -> Result<Self, StoreUnavailable> {
-        Ok(Self {
-            key: session.key.clone(),
-            generation: to_column(session.generation),
-            issued_at: to_column(session.issued_at.as_secs()),
-            client_kid: session.client_key.as_ref().map_or_else(String::new, |key| key.kid.clone()),
-            sealed: keys.seal(session)?,
-        })
-    }
-}
-
 impl SessionStore for SqliteSessions {
     fn insert<'a>(&'a self, session: &'a SessionRecord) -> BoxFuture<'a, Result<(), StoreUnavailable>> {
         Box::pin(async move {
-            let row = Columns::seal(session, &self.seal.keys())?;
+            let row = SealedSession::of(session, &self.seal.keys())?;
             let act = move |connection: &Connection| {
                 connection
                     .prepare_cached(
@@ -212,7 +187,7 @@ impl SessionStore for SqliteSessions {
         session: &'a SessionRecord,
     ) -> BoxFuture<'a, Result<Replaced, StoreUnavailable>> {
         Box::pin(async move {
-            let row = Columns::seal(session, &self.seal.keys())?;
+            let row = SealedSession::of(session, &self.seal.keys())?;
             let act = move |connection: &Connection| {
                 let replaced = connection
                     .prepare_cached(

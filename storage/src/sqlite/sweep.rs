@@ -10,8 +10,9 @@ use vestibule_atproto_identity::Did;
 use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::web_sessions::{USES, session_key};
-use super::{SqliteStore, schema, to_column, to_time};
+use super::web_sessions::USES;
+use super::{SqliteStore, schema};
+use crate::columns::{ISSUED, Place, session_key, to_column, to_time};
 use crate::housekeeping::{Housekeeping, LOOKED_AT, SWEEP_ROWS, Swept, is_old};
 use crate::limits::SESSIONS_PER_PERSON;
 use crate::master_secret::for_owner_only;
@@ -23,20 +24,6 @@ fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
     Ok((row.get(0)?, row.get(1)?))
 }
 
-/// A place in the index `sessions_by_age`.
-#[derive(Clone)]
-pub(super) struct Place {
-    created_at: i64,
-    key: Key,
-}
-
-impl Default for Place {
-    /// Before the first.
-    fn default() -> Self {
-        Self { created_at: i64::MIN, key: Key::default() }
-    }
-}
-
 fn sweep_flows(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
@@ -45,18 +32,6 @@ fn sweep_flows(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
         )?
         .execute(params![now, SWEEP_ROWS as i64])
 }
-
-/// What the token endpoint issued: which table, which row, and when it goes.
-const ISSUED: [(&str, &str, &str); 8] = [
-    ("pushed", "name", "expires_at"),
-    ("codes", "hash", "keep_until"),
-    ("refresh_tokens", "hash", "keep_until"),
-    ("grants", "id", "expires_at"),
-    ("access_tokens", "hash", "expires_at"),
-    ("revoked_tokens", "hash", "expires_at"),
-    ("once", "key", "expires_at"),
-    ("devices", "hash", "expires_at"),
-];
 
 fn sweep_issued(
     connection: &Connection,

@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_oauth_core::{StoreUnavailable, UnixTime};
 use vestibule_token_endpoint::{AccessToken, GrantId, Once, Revoked, TokenHash, TokenPut};
 
-use super::{SqliteStore, to_column};
+use super::SqliteStore;
+use crate::columns::to_column;
+use crate::limits::ONCE;
 use crate::record;
 
 /// An access token about to be put in, its record written already.
@@ -41,9 +43,6 @@ impl NewAccess {
         Ok(())
     }
 }
-
-/// The most one-time values that are kept: at some 100 octets each, 200 MB. They live for minutes.
-const ONCE: i64 = 2_000_000;
 
 impl SqliteStore {
     pub(super) async fn put_access(&self, token: Arc<AccessToken>) -> Result<TokenPut, StoreUnavailable> {
@@ -135,7 +134,7 @@ impl SqliteStore {
                 let rows: i64 = connection
                     .prepare_cached("SELECT rows FROM counts WHERE name = 'once'")?
                     .query_row([], |row| row.get(0))?;
-                if rows >= ONCE {
+                if rows >= ONCE as i64 {
                     return Ok(Once::Full);
                 }
                 connection

@@ -4,7 +4,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use vestibule_atproto_identity::login::SessionKey;
 use vestibule_oauth_core::{BoxFuture, StoreUnavailable, UnixTime};
 
-use super::{SqliteStore, to_column, to_time};
+use super::SqliteStore;
+use crate::columns::{session_key, to_column, to_time};
 use crate::limits;
 use crate::web_session::{WebSession, WebSessionId, WebSessionStore};
 
@@ -45,10 +46,6 @@ impl Columns {
         }
         Some(session)
     }
-}
-
-pub(super) fn session_key(did: &str, id: &str) -> Option<SessionKey> {
-    Some(SessionKey::new(did.parse().ok()?, id.parse().ok()?))
 }
 
 impl SqliteStore {

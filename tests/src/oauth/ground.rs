@@ -293,7 +293,7 @@ impl dyn Ground + '_ {
 }
 
 /// Waits for all of these at once, and gives what they give in their order.
-pub(crate) async fn all_of<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub async fn all_of<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut outputs: Vec<Option<F::Output>> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {

@@ -4,6 +4,7 @@ use vestibule_atproto_identity::login::{SessionId, SessionKey};
 use vestibule_strategy::FlowStore;
 
 use super::*;
+use crate::columns::to_column;
 use crate::housekeeping::{LOOKED_AT, UNUSED_AFTER};
 use crate::limits::{FLOW_OCTETS, PENDING_FLOWS, SESSION_OCTETS, WEB_SESSION_OCTETS};
 use crate::sqlite::flows::MAKE_ROOM;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::Request;
 use tokio::task::JoinSet;
 use vestibule_tests::oauth::{Ask, At, Ground, Live};
-use vestibule_tests::{Peers, PeersConfig, VestibuleConfig};
+use vestibule_tests::{Peers, PeersConfig, Times, VestibuleConfig};
 use wire::{Bare, Wire};
 
 const CONNECTIONS: usize = 16;
@@ -45,8 +45,8 @@ async fn main() -> ExitCode {
 
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let theirs = Figures::of(send(bare.address, &constant, ROUND).await);
-        let ours = Figures::of(send(live.vestibule.address(), &machine, ROUND).await);
+        let theirs = Figures(Times::of(send(bare.address, &constant, ROUND).await));
+        let ours = Figures(Times::of(send(live.vestibule.address(), &machine, ROUND).await));
         println!("  bare {theirs}   vestibule {ours}   p99 {:.2} x", ratio(&theirs, &ours));
         rounds.push(ratio(&theirs, &ours));
     }
@@ -79,25 +79,14 @@ async fn send(address: SocketAddr, request: &Request<Bytes>, times: usize) -> Ve
     under_way.join_all().await.concat()
 }
 
-struct Figures {
-    p50: Duration,
-    p99: Duration,
-}
-
-impl Figures {
-    fn of(mut took: Vec<Duration>) -> Self {
-        took.sort_unstable();
-        let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
-        Self { p50: at(50), p99: at(99) }
-    }
-}
+struct Figures(Times);
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "p50 {:>5} us, p99 {:>5} us", self.p50.as_micros(), self.p99.as_micros())
+        write!(f, "p50 {:>5} us, p99 {:>5} us", self.0.at(50).as_micros(), self.0.at(99).as_micros())
     }
 }
 
 fn ratio(theirs: &Figures, ours: &Figures) -> f64 {
-    ours.p99.as_secs_f64() / theirs.p99.as_secs_f64()
+    ours.0.at(99).as_secs_f64() / theirs.0.at(99).as_secs_f64()
 }

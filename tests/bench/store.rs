@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vestibule_oauth_core::UnixTime;
 use vestibule_storage::{MasterSecret, Opened, SqliteStore, open};
-use vestibule_tests::{Folder, Postgres};
+use vestibule_tests::{Folder, Postgres, Times};
 use vestibule_token_endpoint::{
     AccessToken, Code, Grant, Issuance, OpaqueToken, Redeemed, RefreshToken, Rotated, Rotation,
     SealedSuccessor, Store, TokenHash, TokenKind,
@@ -79,13 +79,12 @@ enum Act {
 /// How fast acts were, and how long each took.
 struct Figures {
     rate: f64,
-    p50: Duration,
-    p99: Duration,
+    times: Times,
 }
 
 impl Figures {
     fn tail(&self) -> f64 {
-        self.p99.as_secs_f64() / self.p50.as_secs_f64()
+        self.times.at(99).as_secs_f64() / self.times.at(50).as_secs_f64()
     }
 }
 
@@ -95,8 +94,8 @@ impl std::fmt::Display for Figures {
             f,
             "{:>6.0}/s, p50 {:>6} us, p99 {:>6} us",
             self.rate,
-            self.p50.as_micros(),
-            self.p99.as_micros()
+            self.times.at(50).as_micros(),
+            self.times.at(99).as_micros()
         )
     }
 }
@@ -112,7 +111,7 @@ fn sync_time() -> Duration {
     let mut file = OpenOptions::new().create_new(true).write(true).open(folder.file("sync")).expect("a file");
     file.write_all(&vec![0; 4096 * 200]).expect("room");
     file.sync_all().expect("a disk");
-    let mut took: Vec<_> = (0..200)
+    let took = (0..200)
         .map(|place| {
             file.write_all_at(&[1; 4096], place * 4096).expect("room");
             let began = Instant::now();
@@ -120,8 +119,7 @@ fn sync_time() -> Duration {
             began.elapsed()
         })
         .collect();
-    took.sort_unstable();
-    took[100]
+    Times::of(took).at(50)
 }
 
 async fn on_sqlite(act: Act, batch: Option<usize>, times: u64) -> Figures {
@@ -177,10 +175,8 @@ async fn run(act: Act, store: Arc<dyn Store>, times: u64) -> Figures {
             took
         });
     }
-    let mut took = doing.join_all().await.concat();
-    let rate = took.len() as f64 / began.elapsed().as_secs_f64();
-    took.sort_unstable();
-    Figures { rate, p50: took[took.len() / 2], p99: took[took.len() * 99 / 100] }
+    let times = Times::of(doing.join_all().await.concat());
+    Figures { rate: times.number() as f64 / began.elapsed().as_secs_f64(), times }
 }
 
 async fn redeem(store: &dyn Store, task: u64, n: u64) {

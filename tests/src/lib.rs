@@ -55,6 +55,7 @@ mod scripted;
 mod sign_in;
 mod suite;
 mod talk;
+mod times;
 mod vestibule;
 
 pub use browser::{Answer, Browser};
@@ -71,4 +72,5 @@ pub use scripted::{Call, ScriptedNetwork, json, redirect, text};
 pub use sign_in::{Person, SentBack, SignInPeer};
 pub use suite::suite;
 pub use talk::Talk;
+pub use times::Times;
 pub use vestibule::{Outcome, Vestibule, VestibuleConfig, run_vestibule};

@@ -28,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use url::Url;
+use vestibule_tests::Times;
 
 const USAGE: &str = "usage: load URL [--client ID --secret SECRET] [--seconds N] [--in-flight N]";
 
@@ -66,7 +67,7 @@ async fn main() -> ExitCode {
         "scenario", "a second", "p50 us", "p99 us", "most us"
     );
     let mut failed = false;
-    for (name, mut figures) in summary {
+    for (name, figures) in summary {
         failed |= !figures.others.is_empty();
         println!("{name:<20} {figures}", figures = figures.line());
     }
@@ -208,18 +209,13 @@ struct Figures {
 }
 
 impl Figures {
-    /// Of all that took part: so many of a hundred were no slower.
-    fn at(&self, percent: usize) -> u128 {
-        let place = (self.took.len() * percent / 100).min(self.took.len().saturating_sub(1));
-        self.took.get(place).map_or(0, Duration::as_micros)
-    }
-
-    fn line(&mut self) -> String {
-        self.took.sort_unstable();
-        let rate = self.took.len() as f64 / self.lasted.as_secs_f64().max(f64::EPSILON);
+    fn line(self) -> String {
+        let times = Times::of(self.took);
+        let rate = times.number() as f64 / self.lasted.as_secs_f64().max(f64::EPSILON);
+        let us = |percent| times.at(percent).as_micros();
         let others: Vec<_> = self.others.iter().map(|(what, times)| format!("{times} x {what}")).collect();
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        format!("{rate:>9.0} {:>9} {:>9} {:>9}  {others}", self.at(50), self.at(99), self.at(100))
+        format!("{rate:>9.0} {:>9} {:>9} {:>9}  {others}", us(50), us(99), us(100))
     }
 }
 
